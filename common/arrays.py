@@ -1,0 +1,58 @@
+"""Named tensors: what a model is outside of torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from fedvox.common.errors import NotFiniteError
+
+Array = npt.NDArray[np.generic]
+Arrays = Mapping[str, Array]
+
+
+def sha256_of(arrays: Arrays) -> str:
+    """A hash over names, types, shapes and bytes; the order of the names does not count."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
+
+
+def delta(after: Arrays, before: Arrays) -> dict[str, Array]:
+    """What training added: after - before."""
+    return {name: np.subtract(after[name], before[name]) for name in before}
+
+
+def add(arrays: Arrays, change: Arrays) -> dict[str, Array]:
+    """arrays + change, in the types of `arrays`; a name that `change` lacks stays as it is."""
+    return {
+        name: (array + change[name]).astype(array.dtype) if name in change else array
+        for name, array in arrays.items()
+    }
+
+
+def norm(arrays: Arrays) -> float:
+    """Euclidean norm over all tensors together, summed in float64 by name."""
+    total = 0.0
+    for name in sorted(arrays):
+        flat = np.asarray(arrays[name], dtype=np.float64).ravel()
+        total += float(flat @ flat)
+    return total**0.5
+
+
+def require_finite(arrays: Arrays, what: str) -> None:
+    """Raises NotFiniteError naming the first tensor that holds NaN or infinity."""
+    for name in sorted(arrays):
+        if not np.isfinite(arrays[name]).all():
+            raise NotFiniteError(f"{what}: {name} holds NaN or infinity")
+
+
+def count(arrays: Arrays) -> int:
+    """Number of elements."""
+    return sum(int(array.size) for array in arrays.values())

@@ -1,0 +1,40 @@
+"""What the data must look like before a model may see it, and its hash.
+
+The contract travels with every checkpoint: a model trained on volumes of one spacing, window or
+label map is never fed volumes prepared under another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from fedvox.common.study.schema import Study
+
+_OUTSIDE = frozenset({"source", "partition", "test", "validation"})
+"""Keys of [data] that say whose images are used, not what they look like."""
+
+
+def contract(study: Study) -> dict[str, Any]:
+    """The data contract of a study as plain values."""
+    data = study.data.model_dump(mode="json", exclude=set(_OUTSIDE))
+    return {"kind": study.task.kind, "classes": list(study.task.classes), **data}
+
+
+def contract_hash(study: Study) -> str:
+    """sha256 of the data contract."""
+    return _sha256(contract(study))
+
+
+def study_hash(study: Study) -> str:
+    """sha256 of everything that decides the model; how a simulation is scheduled is left out."""
+    plain = study.model_dump(mode="json")
+    for key in ("engine", "workers", "baselines"):
+        plain["simulation"].pop(key)
+    return _sha256(plain)
+
+
+def _sha256(plain: dict[str, Any]) -> str:
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

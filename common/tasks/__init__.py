@@ -1,0 +1,1 @@
+"""What is trained: models, transforms, losses, metrics; one file a task."""

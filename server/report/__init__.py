@@ -1,0 +1,1 @@
+"""What the researcher looks at after a run."""

@@ -1,0 +1,1 @@
+"""One strategy a file: pure functions over a frozen state."""

@@ -1,0 +1,1 @@
+"""Consortia without hospitals: phantoms, public data, partitions, engines, baselines."""

@@ -1,0 +1,1 @@
+"""What fedvox must reach, measured."""

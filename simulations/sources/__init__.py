@@ -1,0 +1,1 @@
+"""Where a simulation gets its images."""
