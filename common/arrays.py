@@ -18,7 +18,7 @@ def sha256_of(arrays: Arrays) -> str:
     """A hash over names, types, shapes and bytes; the order of the names does not count."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         digest.update(array.data if array.size else b"")
     return digest.hexdigest()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -13,7 +15,18 @@ from fedvox.common.arrays import Arrays
 from fedvox.common.errors import FedvoxError
 
 FORMAT = "fedvox-1"
-_DTYPES = frozenset({"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U8", "BOOL"})
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+"""Tensor types that are read; nothing else is accepted."""
 
 
 class CodecError(FedvoxError):
@@ -22,7 +35,7 @@ class CodecError(FedvoxError):
 
 def encode(arrays: Arrays, notes: Mapping[str, str] | None = None) -> bytes:
     """The tensors, with `notes` (text) in the header."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     return bytes(save(contiguous, {**(notes or {}), "format": FORMAT}))
 
 
@@ -35,6 +48,30 @@ def decode(data: bytes) -> dict[str, np.ndarray]:
         raise CodecError(f"not valid safetensors: {error}") from None
 
 
+def mapped(path: Path) -> dict[str, np.ndarray]:
+    """The tensors in a file as read-only memory maps: nothing is read before it is used."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        size = file.seek(0, 2)
+        if length > size - 8:
+            raise CodecError(f"{path}: shorter than its header says")
+        file.seek(0)
+        header = _check(file.read(8 + length))
+    arrays = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = (8 + length + int(at) for at in entry["data_offsets"])
+        if end > size:
+            raise CodecError(f"{path}: {name} is cut off")
+        shape, dtype = tuple(entry["shape"]), _DTYPES[entry["dtype"]]
+        if start == end:
+            arrays[name] = np.empty(shape, dtype)
+        else:
+            arrays[name] = np.memmap(path, dtype, "r", start, shape)
+    return arrays
+
+
 def notes_of(data: bytes) -> dict[str, str]:
     """The text notes in the header of `data`."""
     return dict(_check(data).get("__metadata__", {}))
@@ -45,7 +82,7 @@ def encoded_size(arrays: Arrays) -> int:
     return sum(array.nbytes + 96 + len(name) for name, array in arrays.items()) + 64
 
 
-def _check(data: bytes) -> dict[str, dict[str, str]]:
+def _check(data: bytes) -> dict[str, Any]:
     """The header; nothing is allocated before it is known to fit the length of the data."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8:
@@ -57,7 +94,7 @@ def _check(data: bytes) -> dict[str, dict[str, str]]:
         raise CodecError(f"not in the format {FORMAT}") from None
     if form != FORMAT:
         raise CodecError(f"in the format {str(form)[:20]!r}, this release reads {FORMAT}")
-    unknown = {str(t.get("dtype")) for n, t in header.items() if n != "__metadata__"} - _DTYPES
+    unknown = {str(t.get("dtype")) for n, t in header.items() if n != "__metadata__"} - set(_DTYPES)
     if unknown:
         raise CodecError(f"tensor types that are not read here: {', '.join(sorted(unknown))}")
     return dict(header)

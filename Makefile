@@ -1,0 +1,49 @@
+# make simulate   installs into .venv, trains the default study, says where the report is
+# make test       installs what the tests need and runs them
+# make lint       ruff, formatting, types
+# make wheel      builds the wheel, installs it apart and starts it in another directory
+# make bench      all benchmarks, or one: make bench BENCH=engine
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+BENCH ?= all
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: simulate test lint wheel bench clean
+
+simulate: $(VENV)/installed
+	$(BIN)/fedvox simulate --baselines $(ARGS)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy common client server simulations
+
+wheel: $(VENV)/installed-dev
+	tests/wheel.sh $(BIN)/python
+
+bench: $(VENV)/installed
+	$(BIN)/python -m fedvox.simulations.bench $(BENCH)
+
+# The list of packages is part of the stamp: when it changes, pip looks again.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.11 or newer" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV); the first time this takes a minute or two"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,74 @@
+"""What a site must remember from one round to the next, on disk, by round.
+
+A round asked for again starts from the state before that round, so the same request gives the same
+answer; therefore the state before the newest round is kept as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fedvox.common.arrays import Arrays
+from fedvox.common.codec import CodecError, decode, encode
+from fedvox.common.errors import Refusal, ResourceError, SiteError
+
+_KEPT = 2
+
+
+class SiteState:
+    """Groups of tensors of one site for one study under `folder`; in memory while there are none."""
+
+    def __init__(self, folder: Path, study_sha256: str) -> None:
+        self._folder = folder
+        self._study = study_sha256
+
+    def before(self, round_number: int) -> dict[str, dict[str, object]]:
+        """The groups as they were before a round; empty when there were none."""
+        path = self._newest_before(round_number)
+        if path is None:
+            return {}
+        try:
+            arrays = decode(path.read_bytes())
+        except (OSError, CodecError) as error:
+            raise SiteError(Refusal.INTERNAL, f"{path}: damaged: {error}") from None
+        groups: dict[str, dict[str, object]] = {}
+        for key, array in arrays.items():
+            group, _, name = key.partition(":")
+            groups.setdefault(group, {})[name] = array
+        return groups
+
+    def keep(self, round_number: int, groups: Mapping[str, Arrays]) -> None:
+        """Makes the groups the state after a round; durable when this returns."""
+        flat = {f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()}
+        if not flat:
+            return
+        path = self._path(round_number)
+        draft = path.with_suffix(".part")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                file.write(encode(flat))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise ResourceError(
+                f"{self._folder}: a site's state cannot be written: {error.strerror}; make room "
+                "there and go on with --resume"
+            ) from None
+        for old in self._files()[:-_KEPT]:
+            old.unlink(missing_ok=True)
+
+    def _path(self, round_number: int) -> Path:
+        return self._folder / f"{self._study[:12]}-{round_number:05d}.state"
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob(f"{self._study[:12]}-*.state"))
+
+    def _newest_before(self, round_number: int) -> Path | None:
+        limit = self._path(round_number).name
+        older = [path for path in self._files() if path.name < limit]
+        return older[-1] if older else None

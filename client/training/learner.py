@@ -1,0 +1,195 @@
+"""One model instance, kept warm by a worker, that trains and evaluates for any site in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from fedvox.client.store import Store
+from fedvox.client.training.batches import Batch
+from fedvox.client.training.device import choose_device
+from fedvox.client.training.optimizer import make_optimizer, read_moments, write_moments
+from fedvox.client.training.schedule import Stretch, rates
+from fedvox.common.arrays import Arrays, delta, require_finite
+from fedvox.common.errors import NotFiniteError, Refusal, SiteError
+from fedvox.common.study import Study
+from fedvox.common.tasks.task import Tally, Task, task_for
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What bends the local steps: a proximal term and a correction of the gradients."""
+
+    mu: float = 0.0
+    """Strength of the pull towards `anchor`."""
+    anchor: Arrays = field(default_factory=dict)
+    correction: Arrays = field(default_factory=dict)
+    """Added to every gradient (scaffold: c - c_site)."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stretch of training gave."""
+
+    weights: Arrays
+    update: Arrays
+    """weights - the weights it started from."""
+    moments: Arrays
+    """State of the optimizer."""
+    loss: float
+    rate_sum: float
+    """Learning rates of all steps, summed."""
+    seconds: float
+
+
+class Learner:
+    """A model on a device. Not for two threads at once."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.task: Task = task_for(study)
+        self.device = choose_device(study)
+        self.model = self.task.build().to(
+            self.device.torch_device, memory_format=self.device.layout
+        )
+        self._tensors = dict(self.model.state_dict(keep_vars=True))
+
+    def train(
+        self,
+        weights: Arrays,
+        batches: Iterable[Batch],
+        stretch: Stretch,
+        moments: Arrays | None = None,
+        pull: Pull | None = None,
+    ) -> Trained:
+        """Takes the steps of a stretch from `weights`; SiteError where numbers stop being finite."""
+        begun = time.perf_counter()
+        training = self.study.training
+        self.load(weights)
+        self.model.train()
+        optimizer = make_optimizer(self.model, training)
+        if moments:
+            read_moments(optimizer, self.model, moments)
+        bend = self._bend(pull or Pull())
+        losses: list[Tensor] = []
+        schedule = rates(training, stretch)
+        for (image, label), rate in zip(batches, schedule, strict=True):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            with self._autocast():
+                output = self.model(image)
+            loss = self.task.loss(output, label)
+            loss.backward()  # type: ignore[no-untyped-call]
+            bend()
+            if training.grad_clip:
+                nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
+            optimizer.step()
+            losses.append(loss.detach())
+        mean_loss = float(torch.stack(losses).mean())
+        after = self.weights()
+        update = delta(after, weights)
+        _require_finite(mean_loss, update)
+        seconds = time.perf_counter() - begun
+        kept = write_moments(optimizer, self.model)
+        return Trained(after, update, kept, mean_loss, sum(schedule), seconds)
+
+    def evaluate(self, weights: Arrays, store: Store, keys: Iterable[str]) -> Tally:
+        """The summed tally over the cases."""
+        self.load(weights)
+        total: Tally = {}
+        for key in keys:
+            case = store.get(key)
+            tally = self.task.tally(self.infer(case), case)
+            total = {name: total.get(name, np.float64(0)) + tally[name] for name in tally}
+        return total
+
+    def infer(self, case: object) -> np.ndarray:
+        """The task's prediction for one prepared case, with the weights last loaded."""
+        self.model.eval()
+        device = self.device
+        return self.task.infer(self.model, case, device.torch_device, device.autocast)  # type: ignore[arg-type]
+
+    def load(self, weights: Arrays) -> None:
+        """Copies the weights into the model; SiteError where names or shapes differ."""
+        if weights.keys() != self._tensors.keys():
+            raise SiteError(Refusal.WEIGHTS, "the names of the tensors are not the model's")
+        with torch.no_grad():
+            for name, tensor in self._tensors.items():
+                if weights[name].shape != tuple(tensor.shape):
+                    raise SiteError(Refusal.WEIGHTS, f"{name} has another shape than the model's")
+                tensor.copy_(torch.from_numpy(weights[name]))
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """A copy of the model's weights."""
+        return {
+            name: tensor.detach().to("cpu", copy=True).contiguous().numpy()
+            for name, tensor in self._tensors.items()
+        }
+
+    def norm_names(self) -> frozenset[str]:
+        """Names of the tensors that belong to normalisation layers."""
+        return frozenset(
+            f"{name}.{tensor}" if name else tensor
+            for name, layer in self.model.named_modules()
+            if isinstance(layer, nn.GroupNorm | nn.LayerNorm | _InstanceNorm)
+            for tensor in layer.state_dict()
+        )
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        device = self.device
+        return torch.autocast(
+            device.torch_device.type, device.autocast, enabled=device.autocast is not None
+        )
+
+    def _bend(self, pull: Pull) -> _Bend:
+        return _Bend(self.model, pull, self.device.torch_device)
+
+
+class _Bend:
+    """Applies a Pull to the gradients of a model after each backward pass."""
+
+    def __init__(self, model: nn.Module, pull: Pull, device: torch.device) -> None:
+        def tensors(arrays: Arrays) -> Mapping[str, Tensor]:
+            return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+        self._mu = pull.mu
+        self._parameters = dict(model.named_parameters())
+        self._anchor = tensors(pull.anchor) if pull.mu else {}
+        self._correction = tensors(pull.correction)
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        for name, parameter in self._parameters.items():
+            if parameter.grad is None:
+                continue
+            if name in self._anchor:
+                parameter.grad.add_(parameter - self._anchor[name], alpha=self._mu)
+            if name in self._correction:
+                parameter.grad.add_(self._correction[name])
+
+
+def _require_finite(loss: float, update: Arrays) -> None:
+    if not np.isfinite(loss):
+        raise SiteError(Refusal.NOT_FINITE, f"the loss became {loss}")
+    try:
+        require_finite(update, "update")
+    except NotFiniteError as error:
+        raise SiteError(Refusal.NOT_FINITE, str(error)) from None
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Runs the block with so many processor threads for each operation."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,44 @@
+"""The local optimizer, and its moments as named tensors so that they can outlive a round."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from fedvox.common.arrays import Arrays
+from fedvox.common.study.schema import TrainingSection
+
+
+def make_optimizer(model: nn.Module, training: TrainingSection) -> Optimizer:
+    """A fresh optimizer over the model's trainable parameters."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    rate, decay = training.lr, training.weight_decay
+    if training.optimizer == "sgd":
+        return SGD(parameters, lr=rate, weight_decay=decay, momentum=training.momentum)
+    kind = AdamW if training.optimizer == "adamw" else Adam
+    return kind(parameters, lr=rate, weight_decay=decay)
+
+
+def write_moments(optimizer: Optimizer, model: nn.Module) -> Arrays:
+    """The optimizer's state as tensors named MOMENT/PARAMETER."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        f"{moment}/{names[parameter]}": value.detach().to("cpu", copy=True).contiguous().numpy()
+        for parameter, state in optimizer.state.items()
+        for moment, value in state.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def read_moments(optimizer: Optimizer, model: nn.Module, moments: Arrays) -> None:
+    """Goes on with the moments that `write_moments` gave."""
+    parameters = dict(model.named_parameters())
+    for key, array in moments.items():
+        moment, _, name = key.partition("/")
+        parameter = parameters[name]
+        value = torch.from_numpy(array).clone()
+        if value.shape == parameter.shape:  # the step count stays on the CPU
+            layout = torch.preserve_format
+            value = torch.empty_like(parameter, memory_format=layout).copy_(value).detach()
+        optimizer.state[parameter][moment] = value

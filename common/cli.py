@@ -1,0 +1,80 @@
+"""The `fedvox` command: knows the commands by name and loads one only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+
+from fedvox.common import __version__
+
+COMMANDS = {
+    "simulate": ("fedvox.simulations.cli", "train a study across simulated hospitals"),
+    "study": ("fedvox.common.study.cli", "write or check a study file"),
+    "report": ("fedvox.server.report.cli_report", "render the report of a run again"),
+    "compare": ("fedvox.server.report.cli_compare", "lay runs side by side"),
+}
+"""Name -> (module with add_arguments(parser) and run(args), one line of help)."""
+
+# Nothing here may report home or look for updates: hospitals have no way out, and need none.
+_QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] not in COMMANDS:
+        _root_parser().parse_args(words or ["--help"])
+        return 2
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    command = import_module(COMMANDS[words[0]][0])
+    return _run(command, words)
+
+
+def _run(command: ModuleType, words: list[str]) -> int:
+    from fedvox.common.errors import FedvoxError
+
+    parser = argparse.ArgumentParser(
+        prog=f"fedvox {words[0]}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    try:
+        return int(command.run(parser.parse_args(words[1:])))
+    except FedvoxError as error:
+        print(f"fedvox {words[0]}: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print(f"fedvox {words[0]}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _root_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog="fedvox",
+        description="Federated learning across hospital sites, for 3D medical imaging.",
+        epilog="\n".join(["commands:", *lines, "", "fedvox COMMAND --help says more."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fedvox {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Write or check a study file.
+
+  fedvox study new > study.toml       a commented file with every key and its default
+  fedvox study check study.toml       says what is wrong with it, or its hashes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from fedvox.common.study.contract import contract_hash, study_hash
+from fedvox.common.study.load import load_study
+from fedvox.common.study.template import commented
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sub-commands of `fedvox study`."""
+    commands = parser.add_subparsers(dest="action", required=True, metavar="new|check")
+    new = commands.add_parser("new", help="print a commented study file")
+    new.add_argument("--task", choices=("segmentation", "classification"), default="segmentation")
+    check = commands.add_parser("check", help="check a study file")
+    check.add_argument("study", type=Path, metavar="STUDY.toml")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    for command in (new, check):
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what `fedvox study` was asked for."""
+    if args.action == "new":
+        print(commented(load_study(settings=[f"task.kind={args.task}", *args.set])), end="")
+        return 0
+    study = load_study(args.study, args.set)
+    hashes = {
+        "study": study.study.name,
+        "study_sha256": study_hash(study),
+        "contract_sha256": contract_hash(study),
+    }
+    if args.json:
+        print(json.dumps(hashes))
+    else:
+        print("\n".join(f"{name:<16} {value}" for name, value in hashes.items()))
+    return 0

@@ -1,0 +1,150 @@
+"""Requests and replies <-> Flower messages.
+
+Groups of tensors travel as one opaque array each, in the format of `codec`. The bytes are only made
+when a transport asks for them: between threads of one process nothing is serialised.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+
+from fedvox.common.arrays import Arrays
+from fedvox.common.codec import CodecError, decode, encode
+from fedvox.common.errors import Refusal
+from fedvox.common.messages import Kind, Reply, Request
+
+STYPE = "fedvox.safetensors"
+MESSAGE_TYPES: dict[Kind, str] = {"describe": "query", "train": "train", "evaluate": "evaluate"}
+
+
+class Payload(Array):  # type: ignore[misc]  # flwr is untyped here
+    """A group of tensors that becomes bytes when somebody reads `data`."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.__dict__.update(dtype="uint8", stype=STYPE, arrays=arrays, encoded=None)
+
+    @property
+    def data(self) -> bytes:
+        """The tensors as safetensors, encoded once."""
+        if self.__dict__["encoded"] is None:
+            self.__dict__["encoded"] = encode(self.__dict__["arrays"])
+        return bytes(self.__dict__["encoded"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of bytes."""
+        return (len(self.data),)
+
+    def plain(self) -> Array:
+        """The same as an ordinary Flower array."""
+        return Array(dtype="uint8", shape=self.shape, stype=STYPE, data=self.data)
+
+    def deflate(self) -> bytes:
+        """As an ordinary array: the other end knows no Payload."""
+        return bytes(self.plain().deflate())
+
+    def __reduce__(self) -> Any:
+        return (Array, ("uint8", self.shape, STYPE, self.data))
+
+
+def request_content(request: Request) -> RecordDict:
+    """The content of a message that asks for this; one content serves any number of nodes."""
+    head = ConfigRecord(
+        {
+            "kind": request.kind,
+            "study": request.study,
+            "round": request.round,
+            "weights_sha256": request.weights_sha256,
+        }
+    )
+    content = RecordDict({"request": head, "settings": ConfigRecord(dict(request.settings))})
+    for group, arrays in request.arrays.items():
+        content[f"arrays.{group}"] = _record(arrays)
+    return content
+
+
+def read_request(message: Message) -> Request:
+    """The request in a message; CodecError when it holds none."""
+    content = message.content
+    try:
+        head = content["request"]
+        return Request(
+            kind=head["kind"],
+            study=str(head["study"]),
+            round=int(head["round"]),
+            weights_sha256=str(head["weights_sha256"]),
+            settings=dict(content["settings"]),
+            arrays=_groups(content),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CodecError(f"not a request of this release: {type(error).__name__}") from None
+
+
+def reply_message(reply: Reply, to: Message) -> Message:
+    """A message that answers `to` with this."""
+    head = ConfigRecord(
+        {
+            "site": reply.site,
+            "round": reply.round,
+            "weights_sha256": reply.weights_sha256,
+            "examples": reply.examples,
+            "refusal": reply.refusal or "",
+        }
+    )
+    content = RecordDict(
+        {
+            "reply": head,
+            "figures": MetricRecord({k: float(v) for k, v in reply.figures.items()}),
+            "facts": ConfigRecord(dict(reply.facts)),
+        }
+    )
+    for group, arrays in reply.arrays.items():
+        content[f"arrays.{group}"] = _record(arrays)
+    return Message(content, reply_to=to)
+
+
+def read_reply(message: Message) -> Reply:
+    """The reply in a message; CodecError when it holds none."""
+    if message.has_error():
+        raise CodecError("the site's software failed before it could answer")
+    content = message.content
+    try:
+        head = content["reply"]
+        return Reply(
+            site=str(head["site"]),
+            round=int(head["round"]),
+            weights_sha256=str(head["weights_sha256"]),
+            examples=int(head["examples"]),
+            arrays=_groups(content),
+            figures={k: float(v) for k, v in content["figures"].items()},
+            facts=dict(content["facts"]),
+            refusal=Refusal(head["refusal"]) if head["refusal"] else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CodecError(f"not a reply of this release: {type(error).__name__}") from None
+
+
+def _record(arrays: Arrays) -> ArrayRecord:
+    record = ArrayRecord()
+    record["payload"] = Payload(arrays)  # given to the constructor, it would be copied and encoded
+    return record
+
+
+def _groups(content: RecordDict) -> dict[str, Arrays]:
+    prefix = "arrays."
+    return {
+        name.removeprefix(prefix): _arrays(record["payload"])
+        for name, record in content.array_records.items()
+        if name.startswith(prefix)
+    }
+
+
+def _arrays(array: Array) -> Arrays:
+    if isinstance(array, Payload):
+        live: Arrays = array.__dict__["arrays"]
+        return live
+    if array.stype != STYPE:
+        raise CodecError("tensors in another format than this release's")
+    return decode(array.data)

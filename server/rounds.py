@@ -1,0 +1,196 @@
+"""The rounds of a study: whom to ask, what to fold, when a round is closed, what is kept of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from fedvox.common.arrays import Arrays, require_finite, sha256_of
+from fedvox.common.arrays import norm as norm_of
+from fedvox.common.codec import encoded_size
+from fedvox.common.errors import QuorumError
+from fedvox.common.messages import Kind, Reply, Request, Scalar
+from fedvox.common.study import Study, contract_hash, dump_study, study_hash
+from fedvox.server.admit import Admission
+from fedvox.server.asking import Answers, ask, patience_for
+from fedvox.server.checkpoint import Checkpoints
+from fedvox.server.evaluation import Evaluation, Metrics, evaluate
+from fedvox.server.events import Event, Watch
+from fedvox.server.record import RoundLog
+from fedvox.server.strategies.strategy import State, Strategy, Update
+
+
+@dataclass(frozen=True)
+class Federation:
+    """All that a study's rounds stand on."""
+
+    grid: Grid
+    study: Study
+    strategy: Strategy
+    checkpoints: Checkpoints
+    rounds: RoundLog
+    metrics: Metrics
+    watch: Watch
+
+    @cached_property
+    def study_text(self) -> str:
+        """The study as every request carries it."""
+        return dump_study(self.study)
+
+    def request(
+        self, kind: Kind, state: State, number: int, weights_sha256: str, **settings: Scalar
+    ) -> Request:
+        """A request about the weights of a state."""
+        groups: dict[str, Arrays] = {"weights": state.weights}
+        if kind == "train":
+            groups |= self.strategy.sends(state)
+        return Request(kind, self.study_text, number, weights_sha256, settings, groups)
+
+
+def run_rounds(federation: Federation, nodes: Mapping[str, int], state: State) -> State:
+    """All rounds that are still to be done; the state after the last."""
+    for number in range(state.round + 1, federation.study.training.rounds + 1):
+        state = _round(federation, nodes, state, number)
+    return state
+
+
+def _round(federation: Federation, nodes: Mapping[str, int], state: State, number: int) -> State:
+    begun = time.perf_counter()
+    study, watch = federation.study, federation.watch
+    chosen = choose(sorted(nodes), study, number)
+    for site in chosen:
+        watch(Event("asked", number, site))
+    weights_in = sha256_of(state.weights)
+    request = federation.request("train", state, number, weights_in)
+    intake = _Intake(federation, state, number, weights_in)
+    asked = {site: nodes[site] for site in chosen}
+    answers = ask(
+        federation.grid,
+        asked,
+        request,
+        patience_for(study.participation, len(chosen)),
+        intake.accept,
+        lambda site, code: watch(Event("refused", number, site, detail={"code": code})),
+    )
+    _require_quorum(answers, study, len(chosen), number)
+    after = federation.strategy.finish(state, intake.fold, len(nodes))
+    require_finite(after.weights, f"the model after round {number}")
+    line = intake.record(answers, chosen, after, encoded_size_of(request))
+    if due(study, number):
+        result = _validate(federation, nodes, after, number)
+        line["evaluation"] = result.as_record() if result else None
+    line["seconds"] = round(time.perf_counter() - begun, 4)
+    # The line before the checkpoint: a round is done when its checkpoint stands, and on resume
+    # lines beyond the checkpoint are cut off.
+    federation.rounds.append(line)
+    federation.checkpoints.save(after, study_hash(study), contract_hash(study))
+    figures = ("loss", "lr", "seconds", "bytes_up", "bytes_down", "update_norm")
+    watch(Event("closed", number, figures={name: line[name] for name in figures}))
+    return after
+
+
+def choose(sites: list[str], study: Study, number: int) -> list[str]:
+    """The sites asked in a round: all, or the study's share of them, drawn from the seed."""
+    wanted = math.ceil(study.participation.fraction * len(sites) - 1e-9)
+    wanted = min(len(sites), max(wanted, study.participation.min_sites))
+    if wanted == len(sites):
+        return sites
+    rng = np.random.default_rng([study.study.seed, 2, number])
+    return sorted(rng.choice(sites, wanted, replace=False).tolist())
+
+
+def due(study: Study, number: int) -> bool:
+    """Whether the model is evaluated on the validation patients after this round."""
+    every = study.training.evaluate_every
+    last = number == study.training.rounds
+    return bool(every and study.data.validation and (number % every == 0 or last))
+
+
+def encoded_size_of(request: Request) -> int:
+    """Bytes of a request's tensors on a wire."""
+    return sum(encoded_size(arrays) for arrays in request.arrays.values())
+
+
+class _Intake:
+    """Admits and folds the answers of one round as they arrive."""
+
+    def __init__(
+        self, federation: Federation, state: State, number: int, weights_sha256: str
+    ) -> None:
+        study = federation.study
+        self._federation = federation
+        self._number = number
+        self._weights_in = weights_sha256
+        self._admission = Admission(
+            number, weights_sha256, state, federation.strategy, study.participation.max_update_norm
+        )
+        self._uniform = study.strategy.weighting == "uniform"
+        self._sites: dict[str, dict[str, float]] = {}
+        self._bytes_up = 0
+        self.fold = federation.strategy.begin(state)
+
+    def accept(self, site: str, reply: Reply) -> None:
+        self._admission.check(site, reply)
+        weight = 1 if self._uniform else reply.examples
+        update = Update(site, weight, reply.arrays)
+        self.fold = self._federation.strategy.fold(self.fold, update)
+        self._bytes_up += sum(encoded_size(arrays) for arrays in reply.arrays.values())
+        figures = {**reply.figures, "examples": float(reply.examples)}
+        self._sites[site] = figures
+        self._federation.watch(Event("trained", self._number, site, figures))
+
+    def record(
+        self, answers: Answers, chosen: list[str], after: State, request_bytes: int
+    ) -> dict[str, Any]:
+        """The line of rounds.jsonl."""
+        return {
+            "round": self._number,
+            "asked": chosen,
+            "answered": answers.answered,
+            "refused": dict(sorted(answers.refused.items())),
+            "late": answers.late,
+            "bytes_up": self._bytes_up,
+            "bytes_down": request_bytes * len(chosen),
+            "loss": self._mean("loss"),
+            "lr": self._mean("lr"),
+            "update_norm": norm_of(
+                {k: after.weights[k] - w for k, w in self._admission.weights.items()}
+            ),
+            "weights_in": self._weights_in,
+            "weights_out": sha256_of(after.weights),
+            "sites": {site: self._sites[site] for site in sorted(self._sites)},
+            "evaluation": None,
+        }
+
+    def _mean(self, figure: str) -> float:
+        """Over the sites' examples, in the order of their names."""
+        sites = [self._sites[site] for site in sorted(self._sites)]
+        total = sum(site["examples"] for site in sites)
+        return sum(site[figure] * site["examples"] for site in sites if figure in site) / total
+
+
+def _require_quorum(answers: Answers, study: Study, asked: int, number: int) -> None:
+    need = patience_for(study.participation, asked).need
+    if len(answers.answered) >= need:
+        return
+    reasons = ", ".join(f"{site}: {code}" for site, code in sorted(answers.refused.items()))
+    raise QuorumError(
+        f"round {number}: {len(answers.answered)} of {asked} sites answered, the study demands "
+        f"{need} (participation.min_sites, participation.quorum). Refused: {reasons or 'none'}. "
+        "Nothing is lost: remove the cause and go on with --resume"
+    )
+
+
+def _validate(
+    federation: Federation, nodes: Mapping[str, int], state: State, number: int
+) -> Evaluation | None:
+    return evaluate(federation, nodes, state, number, "validation")
+
+

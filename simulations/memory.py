@@ -1,0 +1,69 @@
+"""Whether a study fits into this machine, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fedvox.common.errors import ResourceError
+from fedvox.common.study import Study
+from fedvox.common.tasks.task import task_for
+
+_COPIES = 8
+"""Models a worker and the coordinator hold at most: weights, gradients, two moments, updates."""
+
+
+def require_memory(study: Study, workers: int) -> None:
+    """Raises ResourceError when the study needs more memory than is free."""
+    need, free = needed_bytes(study, workers), free_bytes(study)
+    if free is not None and need > free:
+        raise ResourceError(
+            f"the study needs about {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free. Most "
+            "goes into activations: lower training.batch_size, data.patch, model.channels or "
+            "simulation.workers"
+        )
+
+
+def needed_bytes(study: Study, workers: int) -> int:
+    """An estimate: models, gradients, moments, and the activations of one step, for each worker."""
+    with torch.device("meta"):
+        model = task_for(study).build()
+        image = torch.empty(1, study.data.channels, *study.data.patch)
+    parameters = sum(tensor.numel() for tensor in model.state_dict().values())
+    activations = _activations(model, image) * study.training.batch_size
+    return workers * 4 * (parameters * _COPIES + activations)
+
+
+def free_bytes(study: Study) -> int | None:
+    """Memory that can be had on the device; None where the system does not say."""
+    from fedvox.client.training.device import choose_device
+
+    device = choose_device(study).torch_device
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    kib = next((int(ln.split()[1]) for ln in lines if ln.startswith("MemAvailable:")), None)
+    return kib * 1024 if kib is not None else None
+
+
+def _activations(model: nn.Module, image: torch.Tensor) -> int:
+    """Elements that the leaves of the model put out for one image: what backward keeps."""
+    total = 0
+
+    def count(_: nn.Module, __: object, output: object) -> None:
+        nonlocal total
+        total += output.numel() if isinstance(output, torch.Tensor) else 0
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if not list(m.children())]
+    try:
+        with torch.no_grad():
+            model.train()(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total

@@ -1,0 +1,53 @@
+"""Flower's own simulation engine: Ray on this machine, or on the cluster at RAY_ADDRESS."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+
+from flwr.app import Context
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.simulation import run_simulation
+
+from fedvox.client.training.device import choose_device
+from fedvox.common.errors import FedvoxError
+from fedvox.common.study import Study
+from fedvox.server.conduct import Conducted
+
+
+def on_ray(
+    app: ClientApp, sites: int, workers: int, study: Study, work: Callable[[Grid], Conducted]
+) -> Conducted:
+    """Does the work on Flower's grid, with the ClientApp running in Ray's actors."""
+    results: list[Conducted] = []
+    failures: list[BaseException] = []
+    server = ServerApp()
+
+    def conduct(grid: Grid, _: Context) -> None:
+        try:
+            results.append(work(grid))
+        except BaseException as error:
+            failures.append(error)
+
+    server.main()(conduct)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("flwr").setLevel(logging.ERROR)
+        run_simulation(server, app, sites, backend_config=_backend(study, workers))
+    if failures:
+        raise failures[0]
+    if not results:
+        raise FedvoxError("Flower's simulation engine stopped before the study was done")
+    return results[0]
+
+
+def _backend(study: Study, workers: int) -> dict[str, dict[str, object]]:
+    init: dict[str, object] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if not os.environ.get("RAY_ADDRESS"):
+        init |= {"num_cpus": workers * study.simulation.threads, "include_dashboard": False}
+    on_gpu = choose_device(study).torch_device.type == "cuda"
+    resources = {"num_cpus": study.simulation.threads, "num_gpus": 1.0 / workers if on_gpu else 0.0}
+    return {"init_args": init, "client_resources": resources}

@@ -1,0 +1,49 @@
+"""The sites of a simulation, as the ClientApp finds them: by partition number."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context
+
+from fedvox.client.site import Site
+from fedvox.client.state import SiteState
+from fedvox.common.errors import Refusal, SiteError
+from fedvox.common.study import Study, contract_hash, study_hash
+from fedvox.simulations.consortium import Consortium, gather
+from fedvox.simulations.sources import open_source
+
+
+class SimulatedSites:
+    """Finds sites in a consortium; another process that receives this gathers its own."""
+
+    def __init__(self, home: Path, consortium: Consortium | None = None) -> None:
+        self._home = home.resolve()
+        self._consortium = consortium
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_home": self._home}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_home"])  # type: ignore[misc]
+
+    def site(self, context: Context, study: Study) -> Site:
+        """The site with the node's partition number."""
+        consortium = self._gathered(study)
+        index = int(context.node_config["partition-id"])
+        if index >= len(consortium.sites):
+            raise SiteError(Refusal.EMPTY, f"partition {index} of {len(consortium.sites)} sites")
+        name = consortium.sites[index]
+        state = SiteState(self._home / name, study_hash(study))
+        roster, contract = consortium.rosters[name], contract_hash(consortium.study)
+        return Site(name, roster, consortium.store, state, contract)
+
+    def _gathered(self, study: Study) -> Consortium:
+        with self._lock:
+            if self._consortium is None:
+                source = open_source(study.data.source, study)
+                self._consortium = gather(study, source, workers=1)
+            return self._consortium

@@ -1,0 +1,243 @@
+"""A folder of images as a source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedvox.common.errors import DataError
+from fedvox.common.study.schema import Study
+from fedvox.common.volume import Aside, CaseError, Volume
+from fedvox.simulations.sources.columns import Columns, read_columns
+from fedvox.simulations.sources.files import read_case, read_label, shape_and_affine
+from fedvox.simulations.sources.listing import Entry, Listing, list_folder
+from fedvox.simulations.sources.source import CaseRef, Suggestions
+
+_LOOKED_AT = 12
+"""Headers (or label files) that suggestions are made from."""
+_PATCH_LIMIT = 48
+_PATCH_STEP = 16
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Images in a folder; labels are files, or a column `class` of the table beside them."""
+
+    folder: Path
+    kind: str
+    dims: int
+    class_names: tuple[str, ...]
+    """Of classification; empty for segmentation."""
+    usable: Mapping[str, Entry]
+    refs: tuple[CaseRef, ...]
+    set_aside: tuple[tuple[str, CaseError], ...]
+    listing: Listing
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.resolve().name
+
+    def cases(self) -> Sequence[CaseRef]:
+        """The usable cases."""
+        return self.refs
+
+    def aside(self) -> Sequence[tuple[str, CaseError]]:
+        """Cases without a label or an image, and duplicates."""
+        return self.set_aside
+
+    def fingerprint(self, ref: CaseRef) -> str:
+        """Path, size and time of change of the files, and the class."""
+        entry = self.usable[ref.case]
+        parts: list[object] = [self.kind, self.dims, ref.columns.get("class", "")]
+        if self.kind == "classification":
+            parts.append(self.class_names)
+        for path in (entry.image, entry.label):
+            if path is not None and path.exists():
+                stat = path.stat()
+                parts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+        return sha256(repr(parts).encode()).hexdigest()
+
+    def load(self, ref: CaseRef) -> Volume:
+        """Reads image and label."""
+        entry = self.usable[ref.case]
+        if self.kind == "classification":
+            return read_case(entry.image, self.class_names.index(ref.columns["class"]), self.dims)
+        if entry.label is None:
+            raise CaseError(Aside.NO_LABEL, "no label file")
+        return read_case(entry.image, entry.label, self.dims)
+
+    def suggests(self) -> Suggestions:
+        """Classes, channels, patch and (where images differ) spacing and orientation."""
+        return self._suggestions
+
+    @cached_property
+    def _suggestions(self) -> Suggestions:
+        data: dict[str, Any] = {"dims": self.dims, "channels": self.listing.channels or 1}
+        task: dict[str, Any] = {"kind": self.kind}
+        data |= _geometry([self.usable[ref.case].image for ref in _some(self.refs)], self.dims)
+        if not self.listing.channels and "channels_seen" in data:
+            data["channels"] = data["channels_seen"]
+        data.pop("channels_seen", None)
+        if self.kind == "classification":
+            task["classes"] = list(self.class_names)
+            data["size"] = data.setdefault("patch", [32] * self.dims)
+        else:
+            task["classes"], data["label_map"] = self._classes()
+        return {"study": {"name": _study_name(self.name)}, "task": task, "data": data}
+
+    def _classes(self) -> tuple[list[str], dict[str, int]]:
+        named = dict(self.listing.labels) or self._label_values()
+        values = sorted(named)
+        names = [named[value] for value in values]
+        contiguous = values == list(range(len(values)))
+        return names, {} if contiguous else {str(value): at for at, value in enumerate(values)}
+
+    def _label_values(self) -> dict[int, str]:
+        """Values of some label files; a folder without dataset.json does not name them."""
+        found = {0}
+        for ref in _some(self.refs):
+            label = self.usable[ref.case].label
+            try:
+                found |= set(np.unique(read_label(label, self.dims)).tolist() if label else ())
+            except CaseError:
+                continue
+        if max(found) < 16:
+            found = set(range(max(max(found), 1) + 1))
+        return {value: f"label-{value}" if value else "background" for value in found}
+
+
+def open_folder(folder: Path, study: Study) -> FolderSource:
+    """The source in `folder`; DataError where nothing in it can be used."""
+    listing, columns = list_folder(folder), read_columns(folder)
+    kind = study.task.kind
+    labelled = any(entry.label is not None for entry in listing.entries)
+    told = any("class" in row for row in columns.rows.values())
+    if told and not labelled:
+        kind = "classification"
+    if kind == "classification" and not told:
+        raise DataError(
+            f"data.source: {folder}: classification needs a column 'class' in cases.csv"
+        )
+    entries, set_aside = _without_duplicates(listing.entries)
+    refs = {entry.case: columns.ref(entry.case) for entry in entries}
+    names = _class_names(study, refs.values()) if kind == "classification" else ()
+    good, unlabelled = {}, []
+    for entry in entries:
+        error = _unusable(entry, refs[entry.case], kind, names)
+        if error:
+            unlabelled.append((entry.case, error))
+        else:
+            good[entry.case] = entry
+    set_aside += unlabelled + _without_image(columns, listing)
+    if not good:
+        why = f" (first: {set_aside[0][0]}: {set_aside[0][1]})" if set_aside else ""
+        raise DataError(f"data.source: {folder}: holds no usable case{why}")
+    usable_refs = tuple(refs[case] for case in sorted(good))
+    set_aside.sort(key=lambda item: item[0])
+    return FolderSource(
+        folder, kind, study.data.dims, names, good, usable_refs, tuple(set_aside), listing
+    )
+
+
+def _unusable(entry: Entry, ref: CaseRef, kind: str, names: Sequence[str]) -> CaseError | None:
+    if not entry.image.is_file():
+        return CaseError(Aside.UNREADABLE, f"image {entry.image.name} is not there")
+    if kind == "classification":
+        found = ref.columns.get("class", "")
+        if not found:
+            return CaseError(Aside.NO_LABEL, "the table names no class for it")
+        if found not in names:
+            return CaseError(Aside.LABEL_VALUE, f"class {found!r} is not one of task.classes")
+    elif entry.label is None or not entry.label.is_file():
+        return CaseError(Aside.NO_LABEL, "no label file")
+    return None
+
+
+def _without_image(columns: Columns, listing: Listing) -> list[tuple[str, CaseError]]:
+    if columns.by != "case":
+        return []
+    missing = sorted(set(columns.rows) - {entry.case for entry in listing.entries})
+    return [(c, CaseError(Aside.UNREADABLE, f"in {columns.file}, no image")) for c in missing]
+
+
+def _without_duplicates(
+    entries: Sequence[Entry],
+) -> tuple[list[Entry], list[tuple[str, CaseError]]]:
+    """The first of each case and of each image content; patients under two names would leak."""
+    kept: dict[str, Entry] = {}
+    aside: list[tuple[str, CaseError]] = []
+    sizes: dict[int, list[Entry]] = {}
+    for entry in entries:
+        if entry.case in kept:
+            aside.append((entry.case, CaseError(Aside.DUPLICATE, "this case stands twice")))
+            continue
+        kept[entry.case] = entry
+        if entry.image.is_file():
+            sizes.setdefault(entry.image.stat().st_size, []).append(entry)
+    for alike in sizes.values():
+        seen: dict[str, str] = {}
+        for entry in alike if len(alike) > 1 else ():
+            first = seen.setdefault(_content(entry.image), entry.case)
+            if first != entry.case:
+                del kept[entry.case]
+                aside.append((entry.case, CaseError(Aside.DUPLICATE, f"same image as {first}")))
+    return list(kept.values()), aside
+
+
+def _content(path: Path) -> str:
+    raw = path.with_suffix(".raw")  # the voxels of an .mhd lie beside it
+    with (raw if path.suffix == ".mhd" and raw.is_file() else path).open("rb") as file:
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _class_names(study: Study, refs: Sequence[CaseRef] | Any) -> tuple[str, ...]:
+    if study.task.classes:
+        return study.task.classes
+    found = {ref.columns.get("class", "") for ref in refs} - {""}
+    return tuple(sorted(found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
+
+
+def _geometry(images: Sequence[Path], dims: int) -> dict[str, Any]:
+    """Patch, spacing, orientation and channels that suit the headers of some images."""
+    import nibabel
+
+    shapes, spacings, codes, channels = [], [], set(), []
+    for path in images:
+        try:
+            shape, affine = shape_and_affine(path)
+        except CaseError:
+            continue
+        shapes.append((*shape[:dims], *[1] * (dims - len(shape))))
+        spacings.append(np.linalg.norm(affine[:3, :dims], axis=0))
+        codes.add("".join(nibabel.aff2axcodes(affine)))
+        channels.append(shape[dims] if len(shape) > dims else 1)
+    if not shapes:
+        return {}
+    middle = np.median(shapes, axis=0).astype(int)
+    patch = np.clip(middle // _PATCH_STEP * _PATCH_STEP, _PATCH_STEP, _PATCH_LIMIT)
+    found: dict[str, Any] = {"patch": patch.tolist(), "channels_seen": int(np.median(channels))}
+    typical = np.median(spacings, axis=0)
+    if np.abs(np.asarray(spacings) / typical - 1).max() > 0.1:
+        found["spacing"] = [round(float(mm), 3) for mm in typical]
+    if len(codes) > 1 and dims == 3:
+        found["orientation"] = "RAS"
+    return found
+
+
+def _some(refs: Sequence[CaseRef]) -> Sequence[CaseRef]:
+    return refs[:: max(1, len(refs) // _LOOKED_AT)][:_LOOKED_AT]
+
+
+def _study_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:64] or "study"

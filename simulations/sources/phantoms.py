@@ -1,0 +1,133 @@
+"""Phantom patients as a source: needs no data, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from hashlib import sha256
+
+import numpy as np
+
+from fedvox.common.study.schema import Study
+from fedvox.common.volume import CaseError, Volume
+from fedvox.simulations.phantom import CLASSES, FOREGROUND, Character, character, phantom
+from fedvox.simulations.phantom.patient import SIDE, SPACING_MM, VERSION, disease_of
+from fedvox.simulations.sources.source import CaseRef, Suggestions
+
+_CHARACTER, _COUNT, _DISEASE, _BODY = 0, 1, 2, 3
+"""First part of the seed of each kind of draw."""
+
+
+@dataclass(frozen=True)
+class PhantomSource:
+    """Sites of procedural patients; a site's patients depend on its number and the seed only."""
+
+    seed: int
+    sites: int
+    patients: int
+    heterogeneity: float
+    kind: str = "segmentation"
+    dims: int = 3
+    name: str = "phantom"
+
+    @classmethod
+    def of(cls, study: Study) -> PhantomSource:
+        """The phantoms that a study asks for."""
+        wanted = study.simulation
+        return cls(
+            study.study.seed, wanted.sites, wanted.patients, wanted.heterogeneity,
+            study.task.kind, study.data.dims,
+        )  # fmt: skip
+
+    def suggests(self) -> Suggestions:
+        """Classes, window and patch for phantoms; each phantom stays at its site."""
+        segmenting = self.kind == "segmentation"
+        whole = [SIDE] * self.dims
+        data: dict[str, object] = {
+            "dims": self.dims,
+            "channels": 1,
+            "partition": "column:site",
+            "window": [-150.0, 250.0],
+            "normalise": "zscore",
+            "patch": [32] * self.dims if segmenting else whole,
+        }
+        if not segmenting:
+            data["size"] = whole
+        classes = list(FOREGROUND if segmenting else CLASSES)
+        return {
+            "study": {"name": "phantom"},
+            "task": {"kind": self.kind, "classes": classes},
+            "data": data,
+        }
+
+    def cases(self) -> Sequence[CaseRef]:
+        """The patients of all sites."""
+        return self._cases
+
+    @cached_property
+    def _cases(self) -> tuple[CaseRef, ...]:
+        return tuple(ref for site in range(self.sites) for ref in self.site_cases(site))
+
+    def site_cases(self, site: int) -> tuple[CaseRef, ...]:
+        """The patients of one site."""
+        rng = np.random.default_rng([self.seed, _COUNT, site])
+        count = max(1, round(self.patients * rng.uniform(0.75, 1.25)))
+        return tuple(self._ref(site, patient) for patient in range(count))
+
+    def aside(self) -> Sequence[tuple[str, CaseError]]:
+        """Phantoms are never unusable."""
+        return ()
+
+    def fingerprint(self, ref: CaseRef) -> str:
+        """Everything the phantom is made from."""
+        site, patient = _numbers(ref)
+        made_from = (
+            VERSION, SIDE, self.seed, self.kind, self.dims, site, patient,
+            sorted(asdict(self._character(site)).items()),
+        )  # fmt: skip
+        return sha256(repr(made_from).encode()).hexdigest()
+
+    def load(self, ref: CaseRef) -> Volume:
+        """Paints and scans the patient."""
+        site, patient = _numbers(ref)
+        disease = self._disease(site, patient)
+        rng = np.random.default_rng([self.seed, _BODY, site, patient])
+        made = phantom(self._character(site), rng, disease)
+        image, label = made.image, made.label
+        if self.dims == 2:
+            level = _telling_slice(label)
+            image, label = image[:, :, level], label[:, :, level]
+        affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
+        truth = CLASSES.index(disease) if disease else np.ascontiguousarray(label)
+        return Volume(np.ascontiguousarray(image)[None], affine, truth)
+
+    def _ref(self, site: int, patient: int) -> CaseRef:
+        name = f"s{site + 1:04d}-p{patient + 1:04d}"
+        columns = {"site": f"site-{site + 1}"}
+        if disease := self._disease(site, patient):
+            columns["class"] = disease
+        return CaseRef(name, name, columns)
+
+    def _character(self, site: int) -> Character:
+        return _character(self.seed, site, self.heterogeneity)
+
+    def _disease(self, site: int, patient: int) -> str:
+        if self.kind == "segmentation":
+            return ""
+        rng = np.random.default_rng([self.seed, _DISEASE, site, patient])
+        return disease_of(self._character(site), rng)
+
+
+_character = lru_cache(maxsize=4096)(character)
+
+
+def _numbers(ref: CaseRef) -> tuple[int, int]:
+    site, patient = ref.case[1:].split("-p")
+    return int(site) - 1, int(patient) - 1
+
+
+def _telling_slice(label: np.ndarray) -> int:  # type: ignore[type-arg]
+    """The axial slice with most of a lesion in it, else most of the organ."""
+    areas = (label == 2).sum((0, 1)) * label.shape[2] ** 2 + (label > 0).sum((0, 1))
+    return int(areas.argmax())
