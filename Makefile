@@ -25,7 +25,7 @@ test: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy common client server simulations
+	$(BIN)/mypy -p fedvox.common -p fedvox.client -p fedvox.server -p fedvox.simulations
 
 wheel: $(VENV)/installed-dev
 	tests/wheel.sh $(BIN)/python

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from fedvox.client.training.batches import Batches
+from fedvox.client.training.batches import Batches, seed_of
 from fedvox.client.training.learner import Learner, Pull, Trained
 from fedvox.client.training.schedule import Stretch
-from fedvox.common.arrays import Arrays
+from fedvox.common.arrays import Arrays, add, delta
 from fedvox.common.study import Study
 
-State = Mapping[str, Mapping[str, Any]]
+State = Mapping[str, Arrays]
 
 
 @dataclass(frozen=True)
@@ -77,28 +76,28 @@ def _train(
     pull: Pull,
 ) -> Trained:
     stream = batches.of(stretch, learner.study.training.batch_size, learner.device)
-    return learner.train(weights, stream, stretch, moments, pull)
+    seed = seed_of(batches.seed, stretch.first_example)
+    return learner.train(weights, stream, stretch, moments, pull, seed)
 
 
 def _pull(study: Study, weights: Arrays, received: Mapping[str, Arrays], before: State) -> Pull:
     if study.strategy.name == "fedprox":
         return Pull(mu=study.strategy.mu, anchor=weights)
     if study.strategy.name == "scaffold":
-        own = before.get("control", {})
         shared = received["control"]
-        return Pull(correction={k: shared[k] - own.get(k, np.float32(0)) for k in shared})
+        return Pull(correction={**shared, **delta(shared, before.get("control", {}))})
     return Pull()
 
 
 def _control(trained: Trained, shared: Arrays, before: State) -> tuple[Arrays, Arrays]:
     """Option II of SCAFFOLD: (change of the site's control variate, the new one)."""
     own = before.get("control", {})
-    change, new = {}, {}
-    for name, control in shared.items():
-        # own_new = own - shared + (before - after) / (sum of learning rates)
-        change[name] = -control - trained.update[name] / np.float32(trained.rate_sum)
-        new[name] = own.get(name, np.float32(0)) + change[name]
-    return change, new
+    # own_new = own - shared + (before - after) / (sum of learning rates)
+    change = {
+        name: np.negative(control) - np.divide(trained.update[name], np.float32(trained.rate_sum))
+        for name, control in shared.items()
+    }
+    return change, {**change, **add(own, change)}
 
 
 def _personal(

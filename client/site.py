@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Roster:
-    """Which cases a site has for what: store keys by split, and how many patients they come from."""
+    """Which cases a site has for what: store keys by split, and of how many patients."""
 
     keys: Mapping[str, tuple[str, ...]]
     patients: Mapping[str, int]
@@ -42,7 +42,9 @@ def read_study(text: str) -> Study:
 class Site:
     """A hospital's cases, state and answers for one study. One request at a time."""
 
-    def __init__(self, name: str, roster: Roster, store: Store, state: SiteState, contract: str) -> None:
+    def __init__(
+        self, name: str, roster: Roster, store: Store, state: SiteState, contract: str
+    ) -> None:
         self.name = name
         self._roster = roster
         self._store = store

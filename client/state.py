@@ -6,25 +6,26 @@ answer; therefore the state before the newest round is kept as well.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedvox.common.arrays import Arrays
+from fedvox.common.arrays import Array, Arrays
 from fedvox.common.codec import CodecError, decode, encode
-from fedvox.common.errors import Refusal, ResourceError, SiteError
+from fedvox.common.errors import Refusal, SiteError
+from fedvox.common.files import write_bytes_atomic, writing
 
+Groups = dict[str, Arrays]
 _KEPT = 2
 
 
 class SiteState:
-    """Groups of tensors of one site for one study under `folder`; in memory while there are none."""
+    """Groups of tensors of one site for one study, under `folder`."""
 
     def __init__(self, folder: Path, study_sha256: str) -> None:
         self._folder = folder
         self._study = study_sha256
 
-    def before(self, round_number: int) -> dict[str, dict[str, object]]:
+    def before(self, round_number: int) -> Groups:
         """The groups as they were before a round; empty when there were none."""
         path = self._newest_before(round_number)
         if path is None:
@@ -33,32 +34,22 @@ class SiteState:
             arrays = decode(path.read_bytes())
         except (OSError, CodecError) as error:
             raise SiteError(Refusal.INTERNAL, f"{path}: damaged: {error}") from None
-        groups: dict[str, dict[str, object]] = {}
+        groups: dict[str, dict[str, Array]] = {}
         for key, array in arrays.items():
             group, _, name = key.partition(":")
             groups.setdefault(group, {})[name] = array
-        return groups
+        return dict(groups)
 
     def keep(self, round_number: int, groups: Mapping[str, Arrays]) -> None:
         """Makes the groups the state after a round; durable when this returns."""
-        flat = {f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()}
+        flat = {
+            f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()
+        }
         if not flat:
             return
-        path = self._path(round_number)
-        draft = path.with_suffix(".part")
-        try:
+        with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(encode(flat))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise ResourceError(
-                f"{self._folder}: a site's state cannot be written: {error.strerror}; make room "
-                "there and go on with --resume"
-            ) from None
+        write_bytes_atomic(self._path(round_number), encode(flat))
         for old in self._files()[:-_KEPT]:
             old.unlink(missing_ok=True)
 

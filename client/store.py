@@ -10,6 +10,7 @@ from threading import Lock
 
 import numpy as np
 
+from fedvox.common.arrays import Array
 from fedvox.common.codec import CodecError, encode, mapped
 from fedvox.common.errors import ResourceError
 from fedvox.common.tasks.task import Prepared
@@ -48,7 +49,7 @@ class Store:
     def put(self, key: str, case: Prepared) -> None:
         """Writes the case; a file that is there is whole."""
         path = self._path(key)
-        arrays = {
+        arrays: dict[str, Array] = {
             "image": case.image,
             "label": case.label,
             "foreground": case.foreground,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,7 +33,7 @@ def delta(after: Arrays, before: Arrays) -> dict[str, Array]:
 def add(arrays: Arrays, change: Arrays) -> dict[str, Array]:
     """arrays + change, in the types of `arrays`; a name that `change` lacks stays as it is."""
     return {
-        name: (array + change[name]).astype(array.dtype) if name in change else array
+        name: np.add(array, change[name]).astype(array.dtype) if name in change else array
         for name, array in arrays.items()
     }
 
@@ -43,7 +44,7 @@ def norm(arrays: Arrays) -> float:
     for name in sorted(arrays):
         flat = np.asarray(arrays[name], dtype=np.float64).ravel()
         total += float(flat @ flat)
-    return total**0.5
+    return math.sqrt(total)
 
 
 def require_finite(arrays: Arrays, what: str) -> None:

@@ -9,7 +9,7 @@
     ├── CheckpointError         exit 1   a checkpoint is damaged or belongs to another study
     ├── RunInUseError           exit 2   another process works in this run directory
     └── ResourceError           exit 1   no disk, no memory, a folder that cannot be written
-    SiteError                            what a site may say to the outside: a code and a fixed sentence
+    SiteError                            what a site may say outside: a code, a fixed sentence
 
 A message of FedvoxError is for the person at this machine and may name paths. What crosses from a
 site to the coordinator is only ever a SiteError, whose sentences are the fixed list below.

@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A site's answer: groups of tensors and figures, or a refusal with a code from the fixed list."""
+    """A site's answer: groups of tensors and figures, or a refusal by its code."""
 
     site: str
     round: int = 0

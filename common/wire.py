@@ -6,34 +6,34 @@ when a transport asks for them: between threads of one process nothing is serial
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast, get_args
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedvox.common.arrays import Arrays
 from fedvox.common.codec import CodecError, decode, encode
 from fedvox.common.errors import Refusal
-from fedvox.common.messages import Kind, Reply, Request
+from fedvox.common.messages import Kind, Reply, Request, Scalar
 
 STYPE = "fedvox.safetensors"
 MESSAGE_TYPES: dict[Kind, str] = {"describe": "query", "train": "train", "evaluate": "evaluate"}
 
 
-class Payload(Array):  # type: ignore[misc]  # flwr is untyped here
+class Payload(Array):
     """A group of tensors that becomes bytes when somebody reads `data`."""
 
     def __init__(self, arrays: Arrays) -> None:
         self.__dict__.update(dtype="uint8", stype=STYPE, arrays=arrays, encoded=None)
 
     @property
-    def data(self) -> bytes:
+    def data(self) -> bytes:  # type: ignore[override]  # made when read, never set
         """The tensors as safetensors, encoded once."""
         if self.__dict__["encoded"] is None:
             self.__dict__["encoded"] = encode(self.__dict__["arrays"])
         return bytes(self.__dict__["encoded"])
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]  # as above
         """Number of bytes."""
         return (len(self.data),)
 
@@ -69,13 +69,16 @@ def read_request(message: Message) -> Request:
     """The request in a message; CodecError when it holds none."""
     content = message.content
     try:
-        head = content["request"]
+        head = content.config_records["request"]
+        kind = str(head["kind"])
+        if kind not in get_args(Kind):
+            raise CodecError("a kind of request that this release does not know")
         return Request(
-            kind=head["kind"],
+            kind=cast(Kind, kind),
             study=str(head["study"]),
-            round=int(head["round"]),
+            round=_whole(head["round"]),
             weights_sha256=str(head["weights_sha256"]),
-            settings=dict(content["settings"]),
+            settings=_scalars(content.config_records["settings"]),
             arrays=_groups(content),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -111,19 +114,33 @@ def read_reply(message: Message) -> Reply:
         raise CodecError("the site's software failed before it could answer")
     content = message.content
     try:
-        head = content["reply"]
+        head = content.config_records["reply"]
         return Reply(
             site=str(head["site"]),
-            round=int(head["round"]),
+            round=_whole(head["round"]),
             weights_sha256=str(head["weights_sha256"]),
-            examples=int(head["examples"]),
+            examples=_whole(head["examples"]),
             arrays=_groups(content),
-            figures={k: float(v) for k, v in content["figures"].items()},
-            facts=dict(content["facts"]),
-            refusal=Refusal(head["refusal"]) if head["refusal"] else None,
+            figures=_figures(content.metric_records["figures"]),
+            facts=_scalars(content.config_records["facts"]),
+            refusal=Refusal(str(head["refusal"])) if head["refusal"] else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CodecError(f"not a reply of this release: {type(error).__name__}") from None
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("not a whole number")
+    return value
+
+
+def _scalars(record: ConfigRecord) -> dict[str, Scalar]:
+    return {k: v for k, v in record.items() if isinstance(v, float | int | str)}
+
+
+def _figures(record: MetricRecord) -> dict[str, float]:
+    return {k: float(v) for k, v in record.items() if isinstance(v, float | int)}
 
 
 def _record(arrays: Arrays) -> ArrayRecord:

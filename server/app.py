@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from fedvox.common.files import RunLock, write_text_atomic
 from fedvox.common.study import Study, dump_study, load_study
 from fedvox.server.conduct import Conducted, conduct
 from fedvox.server.events import Watch
-from fedvox.server.record import RunLock, write_text_atomic
 
 app = ServerApp()
 
 
-@app.main()  # type: ignore[untyped-decorator]  # flwr is untyped here
+@app.main()
 def main(grid: Grid, context: Context) -> None:
     """Conducts the study that the run configuration names: what `flwr run` starts."""
-    from fedvox.server.watch import plain
+    from fedvox.server.watch import watch_for
 
     path = str(context.run_config.get("study", ""))
     study = resolve(load_study(Path(path) if path else None))
@@ -28,7 +27,7 @@ def main(grid: Grid, context: Context) -> None:
     folder = Path(str(context.run_config.get("out", "")) or Path.cwd() / "runs" / name)
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomic(folder / "study.toml", dump_study(study))
-    with RunLock(folder), plain.watch() as watch:
+    with RunLock(folder), watch_for("plain") as watch:
         start(grid, study, folder, watch)
 
 
@@ -39,17 +38,6 @@ def start(grid: Grid, study: Study, folder: Path, watch: Watch) -> Conducted:
     return conduct(
         grid, study, folder, lambda: initial_weights(study), task_for(study).metrics, watch
     )
-
-
-def server_app(work: Callable[[Grid], None]) -> ServerApp:
-    """A ServerApp that does this piece of work on whatever grid it is given."""
-    own = ServerApp()
-
-    def run(grid: Grid, _: Context) -> None:
-        work(grid)
-
-    own.main()(run)
-    return own
 
 
 def resolve(study: Study) -> Study:

@@ -14,7 +14,7 @@ from pathlib import Path
 from fedvox.common.arrays import Array, Arrays
 from fedvox.common.codec import CodecError, decode, encode, notes_of
 from fedvox.common.errors import CheckpointError
-from fedvox.server.record import sync_folder, write_bytes_atomic, writing
+from fedvox.common.files import sync_folder, write_bytes_atomic, writing
 from fedvox.server.strategies.strategy import State
 
 _NAME = re.compile(r"round-(\d{5,})\.safetensors")

@@ -10,13 +10,14 @@ from flwr.serverapp import Grid
 
 from fedvox.common.arrays import Arrays, count, sha256_of
 from fedvox.common.codec import encode
+from fedvox.common.files import write_bytes_atomic
 from fedvox.common.messages import Reply
 from fedvox.common.study import Study, contract_hash, dump_study, study_hash
 from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
 from fedvox.server.meet import meet
-from fedvox.server.record import RoundLog, write_bytes_atomic
+from fedvox.server.record import RoundLog
 from fedvox.server.rounds import Federation, run_rounds
 from fedvox.server.strategies.registry import strategy_for
 from fedvox.server.strategies.strategy import State
@@ -51,8 +52,9 @@ def conduct(
     state = state or strategy.start(initial())
     log = RoundLog(folder / "rounds.jsonl")
     log.cut_after(state.round)
-    federation = Federation(grid, study, strategy, checkpoints, log, metrics, watch)
     met = meet(grid, study)
+    patients = {site: reply.examples for site, reply in met.facts.items()}
+    federation = Federation(grid, study, strategy, checkpoints, log, metrics, watch, patients)
     watch(Event("started", detail=_started(study, met.nodes, state, resumed_from)))
     state = run_rounds(federation, met.nodes, state)
     model_sha256 = sha256_of(state.weights)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedvox.common.arrays import Arrays, sha256_of
+from fedvox.common.arrays import sha256_of
 from fedvox.common.messages import Reply
+from fedvox.common.tasks.task import Tally
 from fedvox.server.admit import Code, Rejected
 from fedvox.server.asking import Patience, ask
 from fedvox.server.events import Event
@@ -18,7 +19,7 @@ from fedvox.server.strategies.strategy import State
 if TYPE_CHECKING:
     from fedvox.server.rounds import Federation
 
-Metrics = Callable[[Arrays], dict[str, float]]
+Metrics = Callable[[Tally], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class Evaluation:
     """Tallies by site, and the metrics that follow from them."""
 
     split: str
-    tallies: Mapping[str, Arrays]
+    tallies: Mapping[str, Tally]
     sites: Mapping[str, Mapping[str, float]]
     union: Mapping[str, float]
 
     @property
-    def union_tally(self) -> Arrays:
+    def union_tally(self) -> Tally:
         """The tally of all sites' patients together."""
         return add_up(self.tallies)
 
@@ -46,7 +47,7 @@ def evaluate(
 ) -> Evaluation | None:
     """The model of a state on every site's patients of a split; None when no site has any."""
     weights_sha256 = sha256_of(state.weights)
-    tallies: dict[str, Arrays] = {}
+    tallies: dict[str, Tally] = {}
 
     def accept(site: str, reply: Reply) -> None:
         tally = reply.arrays.get("tally", {})
@@ -54,7 +55,7 @@ def evaluate(
             raise Rejected(Code.ROUND, "a tally of another round or other weights")
         if not tally or not all(np.isfinite(array).all() for array in tally.values()):
             raise Rejected(Code.NOT_FINITE, "an empty tally, or one that is not finite")
-        tallies[site] = tally
+        tallies[site] = {name: np.asarray(array, np.float64) for name, array in tally.items()}
 
     request = federation.request("evaluate", state, number, weights_sha256, split=split)
     patience = Patience(need=0, deadline_s=federation.study.participation.deadline_s, retries=1)
@@ -68,16 +69,16 @@ def evaluate(
     return result
 
 
-def from_tallies(split: str, tallies: Mapping[str, Arrays], metrics: Metrics) -> Evaluation:
+def from_tallies(split: str, tallies: Mapping[str, Tally], metrics: Metrics) -> Evaluation:
     """Metrics of each site and of all together."""
     ordered = {site: tallies[site] for site in sorted(tallies)}
     sites = {site: metrics(tally) for site, tally in ordered.items()}
     return Evaluation(split, ordered, sites, metrics(add_up(ordered)))
 
 
-def add_up(tallies: Mapping[str, Arrays]) -> Arrays:
+def add_up(tallies: Mapping[str, Tally]) -> Tally:
     """The sum over sites, in the order of their names: floating-point sums keep their bits."""
-    total: dict[str, Any] = {}
+    total: Tally = {}
     for site in sorted(tallies):
         for name, array in tallies[site].items():
             total[name] = total[name] + array if name in total else array

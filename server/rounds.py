@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 from flwr.serverapp import Grid
 
-from fedvox.common.arrays import Arrays, require_finite, sha256_of
+from fedvox.common.arrays import Arrays, delta, require_finite, sha256_of
 from fedvox.common.arrays import norm as norm_of
 from fedvox.common.codec import encoded_size
 from fedvox.common.errors import QuorumError
 from fedvox.common.messages import Kind, Reply, Request, Scalar
 from fedvox.common.study import Study, contract_hash, dump_study, study_hash
-from fedvox.server.admit import Admission
+from fedvox.server.admit import Admission, Code, Rejected
 from fedvox.server.asking import Answers, ask, patience_for
 from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
+from fedvox.server.fold import FoldError
 from fedvox.server.record import RoundLog
 from fedvox.server.strategies.strategy import State, Strategy, Update
 
@@ -38,6 +39,8 @@ class Federation:
     rounds: RoundLog
     metrics: Metrics
     watch: Watch
+    patients: Mapping[str, int]
+    """Site -> training patients it said it has; it cannot count for more."""
 
     @cached_property
     def study_text(self) -> str:
@@ -69,7 +72,7 @@ def _round(federation: Federation, nodes: Mapping[str, int], state: State, numbe
         watch(Event("asked", number, site))
     weights_in = sha256_of(state.weights)
     request = federation.request("train", state, number, weights_in)
-    intake = _Intake(federation, state, number, weights_in)
+    intake = _Intake(federation, state, number, weights_in, chosen)
     asked = {site: nodes[site] for site in chosen}
     answers = ask(
         federation.grid,
@@ -122,14 +125,20 @@ class _Intake:
     """Admits and folds the answers of one round as they arrive."""
 
     def __init__(
-        self, federation: Federation, state: State, number: int, weights_sha256: str
+        self,
+        federation: Federation,
+        state: State,
+        number: int,
+        weights_sha256: str,
+        asked: list[str],
     ) -> None:
         study = federation.study
         self._federation = federation
         self._number = number
         self._weights_in = weights_sha256
+        limit = study.participation.max_update_norm
         self._admission = Admission(
-            number, weights_sha256, state, federation.strategy, study.participation.max_update_norm
+            number, weights_sha256, state, federation.strategy, limit, asked, federation.patients
         )
         self._uniform = study.strategy.weighting == "uniform"
         self._sites: dict[str, dict[str, float]] = {}
@@ -139,8 +148,11 @@ class _Intake:
     def accept(self, site: str, reply: Reply) -> None:
         self._admission.check(site, reply)
         weight = 1 if self._uniform else reply.examples
-        update = Update(site, weight, reply.arrays)
-        self.fold = self._federation.strategy.fold(self.fold, update)
+        update = Update(site, weight, reply.arrays, reply.figures)
+        try:
+            self.fold = self._federation.strategy.fold(self.fold, update)
+        except FoldError as error:
+            raise Rejected(Code.NORM, str(error)) from None
         self._bytes_up += sum(encoded_size(arrays) for arrays in reply.arrays.values())
         figures = {**reply.figures, "examples": float(reply.examples)}
         self._sites[site] = figures
@@ -160,9 +172,7 @@ class _Intake:
             "bytes_down": request_bytes * len(chosen),
             "loss": self._mean("loss"),
             "lr": self._mean("lr"),
-            "update_norm": norm_of(
-                {k: after.weights[k] - w for k, w in self._admission.weights.items()}
-            ),
+            "update_norm": norm_of(delta(after.weights, self._admission.weights)),
             "weights_in": self._weights_in,
             "weights_out": sha256_of(after.weights),
             "sites": {site: self._sites[site] for site in sorted(self._sites)},
@@ -192,5 +202,3 @@ def _validate(
     federation: Federation, nodes: Mapping[str, int], state: State, number: int
 ) -> Evaluation | None:
     return evaluate(federation, nodes, state, number, "validation")
-
-

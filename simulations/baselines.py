@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedvox.client.site import Roster
 from fedvox.client.training.batches import Batch, Batches, seed_of
 from fedvox.client.training.learner import Learner
@@ -23,10 +21,11 @@ from fedvox.client.training.schedule import Stretch
 from fedvox.common.arrays import Arrays
 from fedvox.common.codec import CodecError, decode, encode, notes_of
 from fedvox.common.errors import SiteError
+from fedvox.common.files import write_bytes_atomic
 from fedvox.common.study import Study, study_hash
+from fedvox.common.tasks.task import Tally
 from fedvox.server.evaluation import Evaluation, Metrics, from_tallies
 from fedvox.server.events import Event, Watch
-from fedvox.server.record import write_bytes_atomic
 from fedvox.simulations.consortium import Consortium
 
 POOLED = "pooled"
@@ -130,9 +129,7 @@ class _Work:
             self._keep(name, steps, kept)
         return Baseline(name, steps, samples, from_tallies("test", kept, self._metrics))
 
-    def _tallies(
-        self, learner: Learner, name: str, roster: Roster, steps: int
-    ) -> dict[str, Arrays]:
+    def _tallies(self, learner: Learner, name: str, roster: Roster, steps: int) -> dict[str, Tally]:
         keys = roster.keys.get("train", ())
         weights = self._initial
         if keys and steps:
@@ -140,7 +137,8 @@ class _Work:
             batches = Batches(learner.task, self._consortium.store, keys, seed)
             stretch = Stretch(steps, 0.0, 1.0)
             stream = batches.of(stretch, self._study.training.batch_size, learner.device)
-            weights = learner.train(weights, self._reported(stream, name, steps), stretch).weights
+            reported = self._reported(stream, name, steps)
+            weights = learner.train(weights, reported, stretch, seed=seed_of(seed, 0)).weights
         store, rosters = self._consortium.store, self._consortium.rosters
         tests = {site: rosters[site].keys.get("test", ()) for site in self._consortium.sites}
         return {
@@ -159,13 +157,13 @@ class _Work:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.safetensors"
 
-    def _keep(self, name: str, steps: int, tallies: Mapping[str, Arrays]) -> None:
+    def _keep(self, name: str, steps: int, tallies: Mapping[str, Tally]) -> None:
         flat = {f"{site}:{key}": a for site, tally in tallies.items() for key, a in tally.items()}
         notes = {"study": study_hash(self._study), "steps": str(steps)}
         self._folder.mkdir(parents=True, exist_ok=True)
         write_bytes_atomic(self._path(name), encode(flat, notes))
 
-    def _kept(self, name: str, steps: int) -> dict[str, Arrays] | None:
+    def _kept(self, name: str, steps: int) -> dict[str, Tally] | None:
         try:
             data = self._path(name).read_bytes()
             notes, flat = notes_of(data), decode(data)
@@ -173,10 +171,8 @@ class _Work:
             return None
         if notes.get("study") != study_hash(self._study) or notes.get("steps") != str(steps):
             return None
-        tallies: dict[str, dict[str, np.ndarray]] = {}
+        tallies: dict[str, Tally] = {}
         for key, array in flat.items():
             site, _, name = key.partition(":")
             tallies.setdefault(site, {})[name] = array
-        return dict(tallies)
-
-
+        return tallies

@@ -1,9 +1,9 @@
 """Train a study across simulated hospitals, offline, and write a report.
 
-  fedvox simulate                                     phantoms, nothing else needed
-  fedvox simulate --data FOLDER --sites 4 --partition dirichlet:0.5 --baselines
-  fedvox simulate study.toml --set training.lr=1e-3
-  fedvox simulate --resume runs/phantom               go on after an interruption
+fedvox simulate                                     phantoms, nothing else needed
+fedvox simulate --data FOLDER --sites 4 --partition dirichlet:0.5 --baselines
+fedvox simulate study.toml --set training.lr=1e-3
+fedvox simulate --resume runs/phantom               go on after an interruption
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `fedvox simulate`."""
     add = parser.add_argument
-    add("study", nargs="?", type=Path, metavar="STUDY.toml", help="study file; all defaults without")
+    add("study", nargs="?", type=Path, metavar="STUDY.toml", help="study file; defaults without")
     add("--data", metavar="SOURCE", help="phantom, msd:NAME, medmnist:NAME, or a path")
     add("--task", metavar="NAME", help="segmentation or classification")
     add("--sites", type=int, metavar="N", help="virtual hospitals")
     add("--rounds", type=int, metavar="N", help="rounds of the federation")
-    add("--partition", metavar="SPEC", help="iid, dirichlet:ALPHA, quantity:SIGMA, column:NAME, file:PATH")
+    add(
+        "--partition",
+        metavar="SPEC",
+        help="iid, dirichlet:A, quantity:S, column:NAME, file:PATH",
+    )
     add("--strategy", metavar="NAME", help="fedavg, fedprox, ..., flower:CLASS")
     add("--engine", metavar="NAME", help="inprocess or ray")
     add("--workers", type=int, metavar="N", help="sites trained at the same time")

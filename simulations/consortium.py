@@ -1,4 +1,4 @@
-"""From a data source to virtual hospitals: cases prepared once, bad ones set aside, sites filled."""
+"""From a data source to virtual hospitals: cases prepared, bad ones set aside, sites filled."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
@@ -16,11 +16,11 @@ from flwr.supercore.task_identity import TaskIdentity
 
 _RUN_ID = 1
 _AHEAD = 2
-"""Answers a worker may have waiting before it starts on another: memory does not grow with sites."""
+"""Answers that may wait for each worker before it goes on: memory does not grow with sites."""
 _WAIT_S = 0.25
 
 
-class InProcessGrid(Grid):  # type: ignore[misc]  # flwr is untyped here
+class InProcessGrid(Grid):
     """Node i is the site with partition-id i. Use it as a context manager: it owns threads."""
 
     def __init__(self, app: ClientApp, sites: int, workers: int) -> None:
@@ -126,5 +126,5 @@ class InProcessGrid(Grid):  # type: ignore[misc]  # flwr is untyped here
             del message, answer  # while waiting, a worker holds no tensors
 
     def _context(self, node: int) -> Context:
-        config = {"partition-id": node - 2, "num-partitions": self._sites}
+        config: UserConfig = {"partition-id": node - 2, "num-partitions": self._sites}
         return Context(_RUN_ID, node, config, RecordDict(), {})

@@ -33,7 +33,7 @@ def needed_bytes(study: Study, workers: int) -> int:
         image = torch.empty(1, study.data.channels, *study.data.patch)
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
     activations = _activations(model, image) * study.training.batch_size
-    return workers * 4 * (parameters * _COPIES + activations)
+    return int(workers * 4 * (parameters * _COPIES + activations))
 
 
 def free_bytes(study: Study) -> int | None:
@@ -62,7 +62,7 @@ def _activations(model: nn.Module, image: torch.Tensor) -> int:
     hooks = [m.register_forward_hook(count) for m in model.modules() if not list(m.children())]
     try:
         with torch.no_grad():
-            model.train()(image)
+            model.eval()(image)
     finally:
         for hook in hooks:
             hook.remove()

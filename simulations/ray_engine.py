@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 
 from flwr.app import Context
+from flwr.app.typing import ConfigRecordValues
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
@@ -16,6 +17,8 @@ from fedvox.client.training.device import choose_device
 from fedvox.common.errors import FedvoxError
 from fedvox.common.study import Study
 from fedvox.server.conduct import Conducted
+
+BackendConfig = dict[str, dict[str, ConfigRecordValues]]
 
 
 def on_ray(
@@ -44,10 +47,13 @@ def on_ray(
     return results[0]
 
 
-def _backend(study: Study, workers: int) -> dict[str, dict[str, object]]:
-    init: dict[str, object] = {"log_to_driver": False, "logging_level": logging.ERROR}
+def _backend(study: Study, workers: int) -> BackendConfig:
+    init: dict[str, ConfigRecordValues] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if not os.environ.get("RAY_ADDRESS"):
         init |= {"num_cpus": workers * study.simulation.threads, "include_dashboard": False}
     on_gpu = choose_device(study).torch_device.type == "cuda"
-    resources = {"num_cpus": study.simulation.threads, "num_gpus": 1.0 / workers if on_gpu else 0.0}
+    resources: dict[str, ConfigRecordValues] = {
+        "num_cpus": study.simulation.threads,
+        "num_gpus": 1.0 / workers if on_gpu else 0.0,
+    }
     return {"init_args": init, "client_resources": resources}

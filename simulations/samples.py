@@ -67,7 +67,9 @@ def _chosen(consortium: Consortium) -> list[tuple[str, str]]:
     """Test cases, one site after the other until there are enough."""
     tests = {s: list(consortium.rosters[s].keys.get("test", ())) for s in consortium.sites}
     longest = max((len(keys) for keys in tests.values()), default=0)
-    turns = [(s, keys[turn]) for turn in range(longest) for s, keys in tests.items() if turn < len(keys)]
+    turns = [
+        (s, keys[turn]) for turn in range(longest) for s, keys in tests.items() if turn < len(keys)
+    ]
     return turns[:_SAMPLES]
 
 

@@ -19,7 +19,8 @@ from fedvox.common.tasks.task import initial_weights, task_for
 from fedvox.server.conduct import Conducted, conduct
 from fedvox.server.events import Event, Watch
 from fedvox.server.record import RoundLog
-from fedvox.server.watch import Mode, open_watch
+from fedvox.server.watch import many, watch_for
+from fedvox.server.watch.tensorboard import tensorboard
 from fedvox.simulations.baselines import Baseline, run_baselines
 from fedvox.simulations.consortium import Consortium, gather
 from fedvox.simulations.engines import on_engine, workers_for
@@ -40,7 +41,7 @@ class Wish:
     settings: Sequence[str]
     out: Path | None
     resume: Path | None
-    console: Mode
+    console: str
 
 
 def simulate(wish: Wish) -> int:
@@ -51,7 +52,7 @@ def simulate(wish: Wish) -> int:
     if wish.resume:
         _require_same(study, wish.resume)
     folder = wish.resume or new_folder(wish.out, study.study.name)
-    with open_watch(wish.console) as watch:
+    with watch_for(wish.console) as watch:
         if study.simulation.folds and not any("simulation.fold=" in s for s in wish.settings):
             from fedvox.simulations.folds import run_folds
 
@@ -65,14 +66,14 @@ def run_study(study: Study, source: Source, folder: Path, watch: Watch) -> dict[
     """One study in one run directory; its summary. What was done before is not done again."""
     with RunLock(folder), _log_in(folder), _terminable(), threads(study.simulation.threads):
         write_text_atomic(folder / "study.toml", dump_study(study))
-        clock = Clock()
-        run = _Run(study, folder, watch, clock)
-        try:
-            return run.all(source)
-        except (FedvoxError, KeyboardInterrupt) as error:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            run.leave(status, str(error))
-            raise
+        with tensorboard(folder / "tensorboard") as scalars:
+            run = _Run(study, folder, many(watch, scalars), Clock())
+            try:
+                return run.all(source)
+            except (FedvoxError, KeyboardInterrupt) as error:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                run.leave("interrupted" if interrupted else "failed", str(error))
+                raise
 
 
 class _Run:
@@ -103,12 +104,13 @@ class _Run:
         write_samples(self._folder, consortium, self._conducted.state.weights)
         write_evaluation(self._folder, consortium, self._conducted.test)
         summary = self.leave("done")
-        self._watch(Event("finished", detail=summary))
+        report = str(self._folder / "report.html")
+        self._watch(Event("finished", detail={**summary, "report": report}))
         return summary
 
     def leave(self, status: str, problem: str = "") -> dict[str, Any]:
         """Writes the summary and the report of what there is."""
-        from fedvox.server.report import render_report
+        from fedvox.server.report.page import render_report
 
         notes = [*self._notes, problem] if problem else self._notes
         summary = summarise(

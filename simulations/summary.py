@@ -142,7 +142,9 @@ def _sites(
 
 def _strata(consortium: Consortium, site: str) -> dict[str, int]:
     study = consortium.study
-    named = study.task.classes if study.task.kind == "classification" else ("small", "medium", "large")
+    named = (
+        study.task.classes if study.task.kind == "classification" else ("small", "medium", "large")
+    )
     counts = Counter(consortium.strata[row.case] for row in consortium.rows if row.site == site)
     return {named[stratum]: counts[stratum] for stratum in sorted(counts)}
 

@@ -34,7 +34,7 @@ class Batches:
         self._task = task
         self._store = store
         self._keys = list(keys)
-        self._seed = seed
+        self.seed = seed
         self._shuffled: tuple[int, list[int]] = (-1, [])
 
     def of(self, stretch: Stretch, size: int, device: Device) -> Iterator[Batch]:
@@ -63,11 +63,11 @@ class Batches:
     def _example(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, place = divmod(number, len(self._keys))
         case = self._store.get(self._keys[self._order(epoch)[place]])
-        rng = np.random.default_rng([self._seed, 1, number])
+        rng = np.random.default_rng([self.seed, 1, number])
         return self._task.example(case, rng)
 
     def _order(self, epoch: int) -> list[int]:
         if self._shuffled[0] != epoch:
-            rng = np.random.default_rng([self._seed, 0, epoch])
+            rng = np.random.default_rng([self.seed, 0, epoch])
             self._shuffled = (epoch, rng.permutation(len(self._keys)).tolist())
         return self._shuffled[1]

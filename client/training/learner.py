@@ -20,6 +20,7 @@ from fedvox.client.training.schedule import Stretch, rates
 from fedvox.common.arrays import Arrays, delta, require_finite
 from fedvox.common.errors import NotFiniteError, Refusal, SiteError
 from fedvox.common.study import Study
+from fedvox.common.tasks.seeding import seed_dropout
 from fedvox.common.tasks.task import Tally, Task, task_for
 
 
@@ -42,7 +43,7 @@ class Trained:
     update: Arrays
     """weights - the weights it started from."""
     moments: Arrays
-    """State of the optimizer."""
+    """State of the optimizer, where the study keeps it."""
     loss: float
     rate_sum: float
     """Learning rates of all steps, summed."""
@@ -56,9 +57,8 @@ class Learner:
         self.study = study
         self.task: Task = task_for(study)
         self.device = choose_device(study)
-        self.model = self.task.build().to(
-            self.device.torch_device, memory_format=self.device.layout
-        )
+        self.model = self.task.build().to(self.device.torch_device)
+        self.model = self.model.to(memory_format=self.device.layout)  # type: ignore[call-overload]  # torch's stubs lack it
         self._tensors = dict(self.model.state_dict(keep_vars=True))
 
     def train(
@@ -68,12 +68,14 @@ class Learner:
         stretch: Stretch,
         moments: Arrays | None = None,
         pull: Pull | None = None,
+        seed: int = 0,
     ) -> Trained:
-        """Takes the steps of a stretch from `weights`; SiteError where numbers stop being finite."""
+        """Takes the steps of a stretch from `weights`; SiteError where numbers are not finite."""
         begun = time.perf_counter()
         training = self.study.training
         self.load(weights)
         self.model.train()
+        seed_dropout(self.model, seed)
         optimizer = make_optimizer(self.model, training)
         if moments:
             read_moments(optimizer, self.model, moments)
@@ -97,7 +99,8 @@ class Learner:
         update = delta(after, weights)
         _require_finite(mean_loss, update)
         seconds = time.perf_counter() - begun
-        kept = write_moments(optimizer, self.model)
+        keep = training.optimizer_state == "keep"
+        kept = write_moments(optimizer, self.model) if keep else {}
         return Trained(after, update, kept, mean_loss, sum(schedule), seconds)
 
     def evaluate(self, weights: Arrays, store: Store, keys: Iterable[str]) -> Tally:

@@ -22,7 +22,9 @@ def make_optimizer(model: nn.Module, training: TrainingSection) -> Optimizer:
 
 def write_moments(optimizer: Optimizer, model: nn.Module) -> Arrays:
     """The optimizer's state as tensors named MOMENT/PARAMETER."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[torch.Tensor, str] = {
+        parameter: name for name, parameter in model.named_parameters()
+    }
     return {
         f"{moment}/{names[parameter]}": value.detach().to("cpu", copy=True).contiguous().numpy()
         for parameter, state in optimizer.state.items()

@@ -1,7 +1,7 @@
 """Write or check a study file.
 
-  fedvox study new > study.toml       a commented file with every key and its default
-  fedvox study check study.toml       says what is wrong with it, or its hashes
+fedvox study new > study.toml       a commented file with every key and its default
+fedvox study check study.toml       says what is wrong with it, or its hashes
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from fedvox.common.errors import StudyError, nearest
-from fedvox.common.study.presets import merge_tables, with_task_preset
+from fedvox.common.study.presets import merge_tables, with_presets
 from fedvox.common.study.schema import Study
 
 
@@ -22,7 +22,7 @@ def load_study(
     settings: Sequence[str] = (),
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Study:
-    """The study in the file at `path` (all defaults without one), with `key=value` settings applied.
+    """The study in the file at `path` (all defaults without one), with `key=value` settings.
 
     `defaults` are what a data source or task suggests: they yield to the file and to the settings.
     """
@@ -45,7 +45,7 @@ def parse_study(
     tables = merge_tables(deepcopy(dict(defaults or {})), written)
     for setting in settings:
         _apply(tables, setting)
-    tables = with_task_preset(tables)
+    tables = with_presets(tables)
     try:
         return Study.model_validate_json(json.dumps(tables, default=str))
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""What the keys of a study default to when its task is not segmentation.
+"""What the keys of a study default to under another task or strategy than the schema's.
 
-The defaults in the schema are those of segmentation; a preset yields to everything that the file,
-the command line or the data source says.
+The defaults in the schema are those of segmentation by fedavg; a preset yields to everything that
+the file, the command line or the data source says.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ _CLASSIFICATION: dict[str, dict[str, Any]] = {
 }
 
 
-def with_task_preset(tables: dict[str, Any]) -> dict[str, Any]:
-    """The tables of a study, with the preset of their task below them."""
+_ADAPTIVE = frozenset({"fedadam", "fedyogi", "fedadagrad"})
+
+
+def with_presets(tables: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a study, with the presets of their task and strategy below them."""
+    if _table(tables, "strategy").get("name") in _ADAPTIVE:
+        # Every parameter moves by about the server's rate a round, whatever the sites sent.
+        tables = merge_tables({"strategy": {"server_lr": 0.01}}, tables)
     if _table(tables, "task").get("kind") != "classification":
         return tables
     preset = deepcopy(_CLASSIFICATION)
     data = _table(tables, "data")
     for key, other in (("patch", "size"), ("size", "patch")):
-        if key in data and other not in data:  # a classifier sees whole volumes: one follows the other
+        if key in data and other not in data:  # a classifier sees whole volumes
             preset["data"][other] = data[key]
     if data.get("dims") == 2 and "patch" not in data and "size" not in data:
         preset["data"].update(size=[32, 32], patch=[32, 32])

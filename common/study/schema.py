@@ -46,12 +46,14 @@ class TaskSection(Section):
     kind: Literal["segmentation", "classification"] = "segmentation"
     """What the model predicts: a label for every voxel, or one class for a volume."""
     classes: tuple[str, ...] = ()
-    """Names of the classes by index; for segmentation the first is the background. Empty: as the data source says."""
+    """Names of the classes by index; for segmentation the first is the background.
+    Empty: as the data source says."""
 
 
 class DataSection(Section):
     source: str = "phantom"
-    """phantom, msd:NAME, medmnist:NAME, or a path: an MSD folder, a folder with images/ and labels/, a MedMNIST .npz."""
+    """phantom, msd:NAME, medmnist:NAME, or a path: an MSD folder, a folder with images/ and labels/,
+    a MedMNIST .npz."""
     partition: str = "iid"
     """Who holds what: iid, dirichlet:ALPHA, quantity:SIGMA, column:NAME, file:PATH."""
     test: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.25
@@ -79,7 +81,8 @@ class DataSection(Section):
     equalise: bool = False
     """Histogram equalisation."""
     normalise: Literal["zscore", "percentile", "range", "none"] = "zscore"
-    """zscore: mean 0, deviation 1; percentile: the percentiles below to [0, 1]; range: the window, or the image's own range, to [0, 1]."""
+    """zscore: mean 0, deviation 1; percentile: the percentiles below to [0, 1]; range: the window, or
+    the image's own range, to [0, 1]."""
     percentiles: tuple[float, float] = (0.5, 99.5)
     """Low and high percentile for normalise = 'percentile'."""
     patch: tuple[Positive, ...] = (32, 32, 32)
@@ -108,14 +111,16 @@ class ModelSection(Section):
     name: Literal[
         "unet", "segresnet", "dynunet", "densenet121", "resnet18", "resnet50", "seresnet50"
     ] = "unet"
-    """Segmentation: unet, segresnet, dynunet. Classification: densenet121, resnet18, resnet50, seresnet50."""
+    """Segmentation: unet, segresnet, dynunet.
+    Classification: densenet121, resnet18, resnet50, seresnet50."""
     channels: tuple[Positive, ...] = (16, 32, 64, 128)
-    """Feature channels by level (unet, dynunet); the first is the width of segresnet and the classifiers."""
+    """Feature channels by level (unet, dynunet); the first is the width of segresnet and of the
+    classifiers."""
     residual_units: int = Field(1, ge=0, le=8)
     """Residual units a level (unet)."""
-    norm: Annotated[str, AfterValidator(_no_batch_norm), Field(pattern="^(instance|group|batch)$")] = (
-        "instance"
-    )
+    norm: Annotated[
+        str, AfterValidator(_no_batch_norm), Field(pattern="^(instance|group|batch)$")
+    ] = "instance"
     """instance or group. Batch norm is refused: it breaks both averaging and privacy."""
     groups: Positive = 8
     """Groups of group norm; lowered where a layer has fewer channels."""
@@ -166,7 +171,7 @@ class TrainingSection(Section):
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """Optimizer of the local steps."""
     optimizer_state: Literal["reset", "keep"] = "keep"
-    """reset: moments start at zero each round; keep: a site goes on with those of its last round."""
+    """reset: moments start at zero each round; keep: a site goes on with its own of the last round."""
     lr: float = Field(2e-3, gt=0)
     """Learning rate at the start."""
     schedule: Literal["cosine", "poly", "constant"] = "cosine"
@@ -186,7 +191,7 @@ class TrainingSection(Section):
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     """Overlap of the windows in inference."""
     evaluate_every: int = Field(4, ge=0)
-    """Sites evaluate the model on their validation patients every so many rounds; 0: only at the end."""
+    """Rounds between two evaluations on the validation patients; 0: none before the end."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast on a GPU and on processors that have it, else fp32."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -196,7 +201,8 @@ class TrainingSection(Section):
 
 class StrategySection(Section):
     name: str = "fedavg"
-    """fedavg, fedprox, fedavgm, fedadam, fedyogi, fedadagrad, scaffold, fedbn, ditto, or flower:CLASS."""
+    """fedavg, fedprox, fedavgm, fedadam, fedyogi, fedadagrad, scaffold, fedbn, ditto, or
+    flower:CLASS."""
     weighting: Literal["examples", "uniform"] = "examples"
     """How much a site counts: by its training patients, or all the same."""
     server_lr: float = Field(1.0, gt=0)
@@ -219,7 +225,8 @@ class StrategySection(Section):
 
 class PrivacySection(Section):
     mode: Literal["none"] = "none"
-    """none: updates leave a site without noise. Patient-level differential privacy is not part of this release."""
+    """none: updates leave a site without noise. Patient-level differential privacy is not part of
+    this release."""
 
 
 class ParticipationSection(Section):
@@ -230,7 +237,7 @@ class ParticipationSection(Section):
     quorum: Annotated[float, Field(gt=0.0, le=1.0)] = 0.75
     """Share of the asked sites that must answer."""
     deadline_s: float = Field(0.0, ge=0)
-    """A round is closed after so many seconds if the quorum has answered; 0: wait for all that were asked."""
+    """A round is closed after so many seconds if the quorum has answered; 0: wait for all asked."""
     retries: int = Field(1, ge=0)
     """How often a site that answered with an error is asked again within a round."""
     max_update_norm: float = Field(1e4, gt=0)
@@ -245,11 +252,13 @@ class SimulationSection(Section):
     heterogeneity: float = Field(1.0, ge=0, le=2)
     """How far the phantom sites differ in scanner and prevalence; 0: not at all."""
     engine: Literal["inprocess", "ray"] = "inprocess"
-    """inprocess: threads in this process; ray: Flower's engine, here or on the cluster at RAY_ADDRESS."""
+    """inprocess: threads in this process; ray: Flower's engine, here or on the cluster at
+    RAY_ADDRESS."""
     workers: int = Field(0, ge=0)
     """Sites trained at the same time; 0: one for each processor core, or one on a GPU."""
     threads: Positive = 1
-    """Processor threads of each worker. Part of the result: sums in another order differ in the last bit."""
+    """Processor threads of each worker. Part of the result: sums in another order differ in the
+    last bit."""
     baselines: bool = False
     """Also train the pooled model and each site alone, at equal steps."""
     folds: int = Field(0, ge=0)
@@ -276,10 +285,14 @@ class Study(Section):
         kind, name = self.task.kind, self.model.name
         models = SEGMENTATION_MODELS if kind == "segmentation" else CLASSIFICATION_MODELS
         if name not in models:
-            raise ValueError(f"model.name: {name!r} cannot do {kind}; use one of {', '.join(models)}")
+            raise ValueError(
+                f"model.name: {name!r} cannot do {kind}; use one of {', '.join(models)}"
+            )
         classes, weights = self.task.classes, self.training.class_weights
         if classes and len(classes) < 2:
-            raise ValueError("task.classes: needs at least two (for segmentation the background first)")
+            raise ValueError(
+                "task.classes: needs at least two (for segmentation the background first)"
+            )
         if len(set(classes)) != len(classes):
             raise ValueError("task.classes: a name stands twice")
         if classes and weights and len(weights) != len(classes):

@@ -8,9 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
-    parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="two or more run folders"
-    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="two or more run folders")
     parser.add_argument(
         "--out",
         type=Path,

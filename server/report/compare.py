@@ -104,29 +104,29 @@ def compare_html(runs: Sequence[Named]) -> str:
 
 
 def print_table(runs: Sequence[Named], console: Console | None = None) -> None:
-    """The comparison in the terminal."""
+    """The comparison in the terminal: a column a run, so that names and figures have room."""
     from rich.console import Console
 
     console = console or Console()
-    tables = [("", result_table(runs)), ("Differences in the study", difference_table(runs))]
-    for title, table in tables:
-        if table is not None:
-            console.print(_rich(table, title))
-    if tables[1][1] is None:
+    results = result_table(runs)
+    turned = tuple(zip(results.columns, *results.rows, strict=True))
+    console.print(_rich(turned))
+    if table := difference_table(runs):
+        console.print("Keys in which the studies differ")
+        console.print(_rich((table.columns, *table.rows)))
+    else:
         console.print("The study files say the same.")
 
 
-def _rich(table: Table, title: str) -> Any:
+def _rich(rows: Sequence[Sequence[str]]) -> Any:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(box=box.SIMPLE_HEAD, title=title or None, title_justify="left")
-    for index, column in enumerate(table.columns):
-        drawn.add_column(
-            Text(column), justify="right" if index and not title else "left", overflow="fold"
-        )
-    for row in table.rows:
+    drawn = RichTable(box=box.SIMPLE_HEAD)
+    for index, column in enumerate(rows[0]):
+        drawn.add_column(Text(column), justify="right" if index else "left", overflow="fold")
+    for row in rows[1:]:
         drawn.add_row(*(Text(value) for value in row))
     return drawn
 

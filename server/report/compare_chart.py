@@ -13,7 +13,6 @@ from fedvox.server.report.draw import (
     CARD,
     INK,
     LINE,
-    POOLED,
     Chart,
     Key,
     canvas,
@@ -59,7 +58,7 @@ def _ends(runs: Sequence[tuple[str, Run]], key: str) -> Chart | None:
         if span:
             axes.plot((min(span), max(span)), (place, place), color=LINE, linewidth=5)
         axes.plot(alone, place, "o", mfc=CARD, mec=ALONE, mew=1.6, markersize=7)
-        axes.plot(pooled, place, "s", color=POOLED, mec=CARD, markersize=8)
+        axes.plot(pooled, place, "s", color=ALONE, mec=CARD, markersize=8)
         axes.plot(score_, place, "D", color=series(place)[0], mec=CARD, markersize=9, zorder=5)
         axes.annotate(
             score(score_),
@@ -78,7 +77,7 @@ def _ends(runs: Sequence[tuple[str, Run]], key: str) -> Chart | None:
     axes.set_xlabel(f"{metric_name(key)}, all test patients together")
     keys = (
         Key("federated", variable(INK), "diamond"),
-        Key("pooled", variable(POOLED), "square"),
+        Key("pooled", variable(ALONE), "square"),
         Key("best site alone", variable(ALONE), "ring"),
     )
     return Chart(to_svg(figure, "ends", f"{metric_name(key)} of each run"), keys)
@@ -107,8 +106,12 @@ def _curves(runs: Sequence[tuple[str, Run]], key: str) -> Chart | None:
             colour, dashes, shape = series(index)
             marker = "o" if len(known) <= 12 else ""
             axes.plot(
-                *zip(*known, strict=True), color=colour, linestyle=dashes, marker=marker,
-                linewidth=2, markersize=4,
+                *zip(*known, strict=True),
+                color=colour,
+                linestyle=dashes,
+                marker=marker,
+                linewidth=2,
+                markersize=4,
             )
             keys.append(Key(name, variable(colour), shape))
     if not keys:

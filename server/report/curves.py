@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from fedvox.server.report.draw import (
     ALONE,
@@ -69,6 +70,7 @@ def _chart(
     figure, axes = canvas(250)
     grid(axes, "y")
     whole_ticks(axes)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set_xlabel("round")
     keys = _band(axes, curves) if len(curves) > SITES_BY_NAME else _lines(axes, curves)
     if together:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
 SITES_BY_NAME = 24
 """With more sites than this, charts show distributions, not names."""
 WIDTH_PX = 385
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fedvox",
     "svg.image_inline": True,
@@ -115,7 +115,7 @@ def canvas(
     return figure, axes
 
 
-def grid(axes: Axes, axis: str) -> None:
+def grid(axes: Axes, axis: Literal["x", "y", "both"]) -> None:
     """Thin lines across one direction."""
     axes.grid(True, axis=axis, color=LINE, linewidth=0.8)
 
@@ -128,7 +128,12 @@ def whole_ticks(axes: Axes) -> None:
 def byte_ticks(axes: Axes) -> None:
     """Bytes in decimal units at the left."""
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: byte_count(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(_round_bytes))
+
+
+def _round_bytes(value: float, _: int) -> str:
+    figure, unit = byte_count(value).split(" ")
+    return f"{float(figure):g} {unit}"
 
 
 def names_at_left(axes: Axes, names: Sequence[str], emphasised: Iterable[str] = ()) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from fedvox.server.report.draw import (
     CARD,
@@ -74,9 +75,7 @@ def _bars(
     colours: Mapping[str, str],
 ) -> str:
     names = [shortened(site.name) for site in run.sites]
-    figure, axes = canvas(
-        46 + 24 * len(names), left_px=name_width_px(names), right_px=38, top_px=4
-    )
+    figure, axes = canvas(46 + 24 * len(names), left_px=name_width_px(names), right_px=38, top_px=4)
     grid(axes, "x")
     names_at_left(axes, names)
     start = np.zeros(len(names))
@@ -100,7 +99,7 @@ def _bars(
             va="center",
             color=INK,
         )
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.set_xlabel("patients")
     return to_svg(figure, name, title)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,10 @@ def _sites(
         return tuple(read_site(item) for item in listed if isinstance(item, dict))
     held = _held(partition)
     names = list(held) or sorted({name for record in rounds for name in record.asked})
-    return tuple(Site(name=name, patients=held.get(name, {})) for name in names)
+    refused = Counter(name for record in rounds for name in record.refused)
+    return tuple(
+        Site(name=name, patients=held.get(name, {}), rounds_refused=refused[name]) for name in names
+    )
 
 
 def _held(partition: Path) -> dict[str, dict[str, int]]:

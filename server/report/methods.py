@@ -46,8 +46,9 @@ def fairness(run: Run) -> str:
     if run.pooled is None and not run.alone:
         return ""
     parts = [
-        "All models were trained at equal steps and judged on the same test patients. The pooled model takes as many gradient steps on as many samples as "
-        "all sites together took; a site alone takes as many as that site took in the federation."
+        "All models were trained at equal steps and judged on the same test patients. The pooled "
+        "model takes as many gradient steps on as many samples as all sites together took; a site "
+        "alone takes as many as that site took in the federation."
     ]
     steps = run.summary.get("steps")
     taken = steps if isinstance(steps, dict) else {}

@@ -50,6 +50,7 @@ def report_html(run: Run) -> str:
         headline=metric_name(run.headline),
         cards=findings.cards(run),
         charts={name: chart(run) for name, chart in _CHARTS.items()},
+        alone_shown=standing.ALONE_SHOWN,
         matrix=tables.matrix(run),
         too_many=len(run.sites) > SITES_BY_NAME,
         confusion=tables.confusion(run),

@@ -80,7 +80,10 @@ def _evaluation(value: Any) -> Evaluation | None:
     if not isinstance(value, dict):
         return None
     # A site's entry may hold its metrics directly or under "metrics".
-    sites = {name: mapping(item).get("metrics", item) for name, item in mapping(value.get("sites")).items()}
+    sites = {
+        name: mapping(item).get("metrics", item)
+        for name, item in mapping(value.get("sites")).items()
+    }
     return Evaluation(
         split=str(value.get("split", "validation")),
         union=figures(value.get("union")),
@@ -114,7 +117,9 @@ def _baseline(name: str, item: Mapping[str, Any]) -> Baseline:
 def read_tally(item: Mapping[str, Any]) -> Tally:
     """Confusion matrix and ROC points, where there are any."""
     rows = item.get("confusion")
-    square = isinstance(rows, list) and all(isinstance(r, list) and len(r) == len(rows) for r in rows)
+    square = isinstance(rows, list) and all(
+        isinstance(r, list) and len(r) == len(rows) for r in rows
+    )
     return Tally(
         confusion=tuple(tuple(count(n) for n in row) for row in rows or ()) if square else (),
         roc={

@@ -94,11 +94,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class Sample:
-    """One slice to look at; truth and prediction are masks of class indices, absent for a classifier."""
+    """One slice to look at; a classifier has no masks."""
 
     name: str
     image: npt.NDArray[Any]
     truth: npt.NDArray[Any] | None = None
+    """Class indices."""
     prediction: npt.NDArray[Any] | None = None
 
 

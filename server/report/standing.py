@@ -68,9 +68,7 @@ def standing_chart(run: Run) -> Chart | None:
     if not any(math.isfinite(row.union) for row in rows):
         return None
     names = [row.name for row in rows]
-    figure, axes = canvas(
-        48 + 25 * len(rows), left_px=name_width_px(names), right_px=50, top_px=6
-    )
+    figure, axes = canvas(48 + 25 * len(rows), left_px=name_width_px(names), right_px=50, top_px=6)
     grid(axes, "x")
     names_at_left(axes, names, names[: 2 if run.pooled else 1])
     for place, row in enumerate(rows):

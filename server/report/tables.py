@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedvox.server.report.draw import SITES_BY_NAME
@@ -47,6 +47,7 @@ def class_table(run: Run) -> Table | None:
     names = [name for name in run.classes if any(name in values for values in found.values())]
     pooled = _by_class(run.pooled.metrics, run.classes) if run.pooled else {}
     main = run.headline if run.headline in found else next(iter(found))
+    columns: list[tuple[str, Mapping[str, float], Callable[[float], str]]]
     columns = [(metric_name(m), values, score) for m, values in found.items()]
     if pooled.get(main):
         columns.append((f"{metric_name(main)}, pooled", pooled[main], score))
@@ -137,7 +138,7 @@ def _site_row(site: Site, alone: Mapping[str, Baseline], headline: str) -> tuple
 
 
 def matrix(run: Run) -> Heat | None:
-    """The headline metric of every model at every site; None with no baselines or too many sites."""
+    """The headline metric of every model at every site; None where the table would say little."""
     if len(run.sites) > SITES_BY_NAME or not (run.pooled or run.alone):
         return None
     key = run.headline

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -83,7 +83,7 @@ def participation_chart(run: Run) -> Chart | None:
     if not run.rounds:
         return None
     sites = [site.name for site in run.sites]
-    states = {record.number: [_state(record, name) for name in sites] for record in run.rounds}
+    states = {record.number: _states(record, sites) for record in run.rounds}
     seen = [state for state in _STATES if any(state in column for column in states.values())]
     shape = "square"
     keys = tuple(Key(state, variable(_STATES[state]), shape) for state in seen)
@@ -92,25 +92,27 @@ def participation_chart(run: Run) -> Chart | None:
     return Chart(svg, keys, scroll=wide)
 
 
-def _state(record: Round, site: str) -> str:
-    if site in record.refused:
-        return "refused"
-    if site in record.answered:
-        return "answered"
-    if site in record.late:
-        return "late"
-    return "no answer" if site in record.asked else "not asked"
+def _states(record: Round, sites: Sequence[str]) -> list[str]:
+    """What each site did in a round."""
+    answered, late, asked = set(record.answered), set(record.late), set(record.asked)
+
+    def state(site: str) -> str:
+        if site in record.refused:
+            return "refused"
+        if site in answered:
+            return "answered"
+        if site in late:
+            return "late"
+        return "no answer" if site in asked else "not asked"
+
+    return [state(site) for site in sites]
 
 
-def _cells(
-    sites: list[str], states: dict[int, list[str]], seen: list[str]
-) -> tuple[str, bool]:
+def _cells(sites: list[str], states: dict[int, list[str]], seen: list[str]) -> tuple[str, bool]:
     names = [shortened(name) for name in sites]
     left = name_width_px(names)
     width = max(WIDTH_PX, min(left + 16 + 13 * len(states), 1100))
-    figure, axes = canvas(
-        46 + 21 * len(names), left_px=left, right_px=12, top_px=4, width_px=width
-    )
+    figure, axes = canvas(46 + 21 * len(names), left_px=left, right_px=12, top_px=4, width_px=width)
     names_at_left(axes, names)
     whole_ticks(axes)
     for state in seen:
@@ -142,9 +144,7 @@ def _fill(axes: Axes, colour: str, cells: Iterable[tuple[int, int]]) -> None:
     axes.add_patch(PathPatch(outline, facecolor=colour, linewidth=0))
 
 
-def _counts(
-    sites: list[str], states: dict[int, list[str]], seen: list[str]
-) -> tuple[str, bool]:
+def _counts(sites: list[str], states: dict[int, list[str]], seen: list[str]) -> tuple[str, bool]:
     figure, axes = canvas(200)
     grid(axes, "y")
     whole_ticks(axes)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _METRICS = {
     "dice": "Dice",
     "iou": "IoU",
-    "hd95": "HD95",
+    "hd95": "HD95 (mm)",
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "auroc": "AUROC",
@@ -38,7 +38,9 @@ def lower_is_better(key: str) -> bool:
 
 
 def split_metric(key: str, classes: Iterable[str]) -> tuple[str, str]:
-    """A metric key such as dice/lesion as ("dice", "lesion"); ("dice", "") for one over all classes."""
+    """dice/lesion as ("dice", "lesion"); dice, which is over all classes, as ("dice", "")."""
+    if key in _METRICS:
+        return key, ""
     for name in sorted(classes, key=len, reverse=True):
         head = key.removesuffix(name)
         if head != key and head and head[-1] in _SEPARATORS:

@@ -53,6 +53,11 @@ _OURS = {
 }
 """Arguments that would have no effect, and what to do instead."""
 
+_NUMBERS: Mapping[type, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+}
+
 _MOMENTS = ("m_t", "v_t")
 _MOMENTUM = "momentum_vector"
 
@@ -152,10 +157,10 @@ class Collected:
 
 
 def _check_options(name: str, kind: type, options: Mapping[str, object]) -> None:
-    """Options are the numbers among the constructor's arguments; none of them may be negative."""
+    """Options are the numbers among the constructor's own arguments."""
     parameters = inspect.signature(kind).parameters
-    ours = inspect.signature(shipped.FedAvg).parameters.keys() | _OURS.keys()
-    valid = {n: p for n, p in parameters.items() if n not in ours and p.annotation in (int, float)}
+    common = inspect.signature(shipped.FedAvg).parameters.keys() | _OURS.keys()
+    valid = {n: p for n, p in parameters.items() if n not in common and p.annotation in _NUMBERS}
     where = f"strategy.options: flower:{name}"
     for key, value in options.items():
         if key in _OURS and key in parameters:
@@ -163,13 +168,23 @@ def _check_options(name: str, kind: type, options: Mapping[str, object]) -> None
         if key not in valid:
             hint = nearest(key, valid) if valid else "it has no options"
             raise StudyError(f"{where} has no option {key!r}; {hint}")
-        wanted = (int,) if valid[key].annotation is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, wanted) or value < 0:
-            kind_name = "a whole number" if wanted == (int,) else "a number"
-            raise StudyError(f"{where}: {key} must be {kind_name}, 0 or more, not {value!r}")
+        if problem := _problem(valid[key], value):
+            raise StudyError(f"{where}: {key} must be {problem}, not {value!r}")
     required = [n for n, p in valid.items() if p.default is p.empty and n not in options]
     if required:
         raise StudyError(f"{where} needs the option {required[0]}")
+
+
+def _problem(parameter: inspect.Parameter, value: object) -> str:
+    """What an option must be, where it is not that; Flower itself checks next to nothing."""
+    accepted, words = _NUMBERS[parameter.annotation]
+    number = isinstance(value, accepted) and not isinstance(value, bool)
+    if not number or not isinstance(value, int | float) or value < 0:
+        return f"{words}, 0 or more"
+    if parameter.name.startswith("beta") and value >= 1:
+        return "below 1"
+    # Flower divides by the one option without a default: QFedAvg's client_learning_rate.
+    return "above 0" if parameter.default is parameter.empty and value == 0 else ""
 
 
 def _record(arrays: Arrays) -> ArrayRecord:

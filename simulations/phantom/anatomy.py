@@ -27,7 +27,7 @@ def enhancement(phase: float, rng: np.random.Generator) -> Enhancement:
     return Enhancement(
         artery=45 + dose * (240 - 110 * phase),
         vein=45 + dose * (25 + 105 * phase),
-        organ=58 + dose * (12 + 45 * phase) + rng.normal(0, 5),
+        organ=74 + dose * (15 + 45 * phase) + rng.normal(0, 5),
         spleen=52 + dose * (60 + 10 * phase) + rng.normal(0, 7),
         kidney=42 + dose * (110 + 50 * phase),
     )

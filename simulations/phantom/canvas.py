@@ -27,7 +27,8 @@ class Shape:
     @property
     def cover(self) -> Field:
         """Share of each voxel that the body fills."""
-        return np.clip(self.depth + 0.5, 0, 1)
+        share: Field = np.clip(self.depth + 0.5, 0, 1)
+        return share
 
 
 class Canvas:
@@ -71,7 +72,7 @@ class Canvas:
 
     def paint(self, shape: Shape, hu: float | Field, texture: float = 0.0) -> None:
         """Lays a tissue over what is there; `texture` is its deviation in HU."""
-        tissue: float | Field = np.float32(hu) if isinstance(hu, float | int) else hu
+        tissue = np.asarray(hu, dtype=np.float32)
         if texture:
             tissue = tissue + np.float32(texture) * self.texture[shape.box]
         under = self.hu[shape.box]

@@ -53,7 +53,7 @@ class Character:
 _RANGES: dict[str, tuple[float, float, float, float]] = {
     # centre, half range at heterogeneity 1, and the limits that hold at any heterogeneity
     "gain": (1.0, 0.15, 0.6, 1.5),
-    "bend": (0.0, 0.45, -0.7, 1.5),
+    "bend": (0.0, 0.35, -0.6, 1.5),
     "noise_hu": (9.0, 6.0, 2.0, 24.0),
     "noise_grain": (0.75, 0.4, 0.3, 1.6),
     "psf": (0.5, 0.25, 0.25, 1.0),
@@ -62,10 +62,10 @@ _RANGES: dict[str, tuple[float, float, float, float]] = {
     "zoom": (1.0, 0.1, 0.8, 1.2),
     "shift": (0.0, 0.1, -0.2, 0.2),
     "phase": (0.5, 0.5, 0.0, 1.0),
-    "lesion_rate": (2.8, 1.0, 0.5, 5.0),
-    "lesion_radius": (4.0, 0.7, 2.4, 5.5),
+    "lesion_rate": (2.0, 0.9, 0.4, 4.0),
+    "lesion_radius": (4.3, 0.7, 2.6, 5.8),
     "bright": (0.5, 0.55, 0.0, 1.0),
-    "cyst_rate": (0.8, 0.8, 0.0, 2.5),
+    "cyst_rate": (0.6, 0.6, 0.0, 2.5),
     "organ_scale": (1.0, 0.08, 0.8, 1.15),
     "nodules": (1.0, 0.6, 0.2, 2.2),
     "diffuse": (1.0, 0.6, 0.2, 2.2),

@@ -28,7 +28,8 @@ def smooth_field(rng: np.random.Generator, side: int, knots: int) -> Field:
 def along_axes(field: Field, first: Matrix, second: Matrix, third: Matrix) -> Field:
     """The field with a matrix applied along each of its axes."""
     field = np.matmul(np.matmul(second, field), third.T)
-    return np.tensordot(first, field, axes=1).astype(np.float32, copy=False)
+    turned: Field = np.tensordot(first, field, axes=1).astype(np.float32, copy=False)
+    return turned
 
 
 @lru_cache(maxsize=64)
@@ -44,13 +45,14 @@ def _spline(side: int, knots: int) -> Matrix:
 @lru_cache(maxsize=256)
 def blur(side: int, sigma: float) -> Matrix:
     """A Gaussian of `sigma` voxels."""
-    return gaussian_filter1d(np.eye(side), sigma, axis=0, mode="nearest").astype(np.float32)
+    weights: Matrix = _gaussian(side, sigma).astype(np.float32)
+    return weights
 
 
 @lru_cache(maxsize=256)
 def grain(side: int, sigma: float) -> Matrix:
     """A Gaussian that correlates white noise and leaves its deviation at one."""
-    return _unit_rows(gaussian_filter1d(np.eye(side), sigma, axis=0, mode="nearest"))
+    return _unit_rows(_gaussian(side, sigma))
 
 
 @lru_cache(maxsize=256)
@@ -63,9 +65,18 @@ def slices(side: int, thickness: float) -> Matrix:
     averaged = uniform_filter1d(np.eye(side), max(1, round(thickness)), axis=0, mode="nearest")
     sampled = averaged[np.rint(centres).astype(int)]
     hats = np.stack([np.interp(np.arange(side), centres, unit) for unit in np.eye(count)], axis=1)
-    return (hats @ sampled).astype(np.float32)
+    weights: Matrix = (hats @ sampled).astype(np.float32)
+    return weights
+
+
+def _gaussian(side: int, sigma: float) -> npt.NDArray[np.float64]:
+    weights: npt.NDArray[np.float64] = gaussian_filter1d(
+        np.eye(side), sigma, axis=0, mode="nearest"
+    )
+    return weights
 
 
 def _unit_rows(weights: npt.NDArray[np.float64]) -> Matrix:
     length = np.sqrt((weights**2).sum(axis=1, keepdims=True))
-    return (weights / length).astype(np.float32)
+    scaled: Matrix = (weights / length).astype(np.float32)
+    return scaled

@@ -45,7 +45,7 @@ def paint_lesion(
     if centre is None:
         return cover
     radii = radius_voxels * 2 / canvas.side * rng.uniform(0.8, 1.25, 3)
-    lesion = canvas.ellipsoid(centre, radii.tolist(), rng.uniform(0, np.pi), rough=0.1)
+    lesion = canvas.ellipsoid(centre, radii.tolist(), rng.uniform(0, np.pi), rough=0.07)
     lesion = _within(lesion, organ)
     around = canvas.hu[lesion.box]
     core = np.clip(lesion.depth / np.float32(radius_voxels), 0, 1)

@@ -88,10 +88,10 @@ def _paint_lesions(
     canvas: Canvas, organ: Field, found: _Findings, site: Character, rng: np.random.Generator
 ) -> Field:
     """The lesions of one patient are all brighter or all darker than the organ."""
-    sign = 1 if rng.random() < site.bright else -1
+    bright = bool(rng.random() < site.bright)
     cover = np.zeros_like(organ)
     for _ in range(found.lesions):
-        contrast = sign * rng.uniform(50, 110)
-        radius = float(np.clip(found.radius * rng.lognormal(0, 0.25), 1.5, 6.5))
+        contrast = rng.uniform(60, 120) if bright else -rng.uniform(45, 75)
+        radius = float(np.clip(found.radius * rng.lognormal(0, 0.22), 2.2, 6.5))
         np.maximum(cover, paint_lesion(canvas, organ, radius, contrast, rng), out=cover)
     return cover

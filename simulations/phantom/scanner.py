@@ -19,7 +19,8 @@ def scan(body: Field, scanner: Character, rng: np.random.Generator) -> Field:
     image = _contrast(image, scanner)
     image = image + _shading(side, scanner, rng) * (image + 1000)
     image = image + _noise(side, scanner, rng)
-    return np.rint(np.clip(image, -1024, 3071)).astype(np.float32)
+    whole: Field = np.rint(np.clip(image, -1024, 3071)).astype(np.float32)
+    return whole
 
 
 def _contrast(image: Field, scanner: Character) -> Field:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,11 +62,9 @@ def shape_and_affine(path: Path) -> tuple[tuple[int, ...], npt.NDArray[np.float6
         if path.name.lower().endswith(NIFTI):
             import nibabel
 
-            header = nibabel.load(path)
+            header: Any = nibabel.load(path)
             return tuple(header.shape), np.asarray(header.affine, dtype=np.float64)
-        import SimpleITK as sitk
-
-        reader = sitk.ImageFileReader()
+        reader = _itk().ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
         channels = reader.GetNumberOfComponents()
@@ -91,20 +90,24 @@ def _read(path: Path, what: str) -> Raster:
 def _read_nifti(path: Path) -> Raster:
     import nibabel
 
-    image = nibabel.load(path)
+    image: Any = nibabel.load(path)
     voxels = np.asarray(image.get_fdata(dtype=np.float32, caching="unchanged"))
     return voxels, np.asarray(image.affine, dtype=np.float64)
 
 
 def _read_itk(path: Path) -> Raster:
-    import SimpleITK as sitk
-
-    image = sitk.ReadImage(str(path))
-    voxels = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
+    image = _itk().ReadImage(str(path))
+    voxels = np.asarray(_itk().GetArrayFromImage(image), dtype=np.float32)
     spatial = list(range(image.GetDimension()))
     order = spatial[::-1] + ([len(spatial)] if voxels.ndim > len(spatial) else [])
     affine = _ras(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
     return voxels.transpose(order), affine
+
+
+def _itk() -> Any:
+    import SimpleITK
+
+    return SimpleITK
 
 
 def _ras(

@@ -205,7 +205,11 @@ def _class_names(study: Study, refs: Sequence[CaseRef] | Any) -> tuple[str, ...]
     if study.task.classes:
         return study.task.classes
     found = {ref.columns.get("class", "") for ref in refs} - {""}
-    return tuple(sorted(found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
+    return tuple(
+        sorted(
+            found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+        )
+    )
 
 
 def _geometry(images: Sequence[Path], dims: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from hashlib import sha256
 
 import numpy as np
+import numpy.typing as npt
 
 from fedvox.common.study.schema import Study
 from fedvox.common.volume import CaseError, Volume
@@ -43,17 +44,14 @@ class PhantomSource:
     def suggests(self) -> Suggestions:
         """Classes, window and patch for phantoms; each phantom stays at its site."""
         segmenting = self.kind == "segmentation"
-        whole = [SIDE] * self.dims
         data: dict[str, object] = {
             "dims": self.dims,
             "channels": 1,
             "partition": "column:site",
             "window": [-150.0, 250.0],
             "normalise": "zscore",
-            "patch": [32] * self.dims if segmenting else whole,
         }
-        if not segmenting:
-            data["size"] = whole
+        data |= {"patch": [32] * self.dims} if segmenting else {"size": [SIDE] * self.dims}
         classes = list(FOREGROUND if segmenting else CLASSES)
         return {
             "study": {"name": "phantom"},
@@ -127,7 +125,7 @@ def _numbers(ref: CaseRef) -> tuple[int, int]:
     return int(site) - 1, int(patient) - 1
 
 
-def _telling_slice(label: np.ndarray) -> int:  # type: ignore[type-arg]
+def _telling_slice(label: npt.NDArray[np.int32]) -> int:
     """The axial slice with most of a lesion in it, else most of the organ."""
     areas = (label == 2).sum((0, 1)) * label.shape[2] ** 2 + (label > 0).sum((0, 1))
     return int(areas.argmax())

@@ -28,7 +28,9 @@ def test_the_template_with_every_key_uncommented_is_the_same_study(kind: str) ->
     study = load_study(settings=[f"task.kind={kind}"])
     text = commented(study)
     assert parse_study(text) == study
-    lines = [ln[1:] if ln.startswith("#") and not ln.startswith("# ") else ln for ln in text.splitlines()]
+    lines = [
+        ln[1:] if ln.startswith("#") and not ln.startswith("# ") else ln for ln in text.splitlines()
+    ]
     assert parse_study("\n".join(lines)) == study
 
 
@@ -93,8 +95,14 @@ def test_the_preset_of_a_task_yields_to_what_is_written() -> None:
 def test_the_contract_hash_follows_what_an_image_looks_like_and_nothing_else() -> None:
     plain = load_study()
     assert contract_hash(load_study(settings=["training.lr=0.5"])) == contract_hash(plain)
-    assert contract_hash(load_study(settings=["data.partition=iid", "data.test=0.3"])) == contract_hash(plain)
-    for setting in ("data.spacing=[1.0, 1.0, 2.0]", "data.window=[-100.0, 200.0]", "data.label_map={a = 0}"):
+    assert contract_hash(
+        load_study(settings=["data.partition=iid", "data.test=0.3"])
+    ) == contract_hash(plain)
+    for setting in (
+        "data.spacing=[1.0, 1.0, 2.0]",
+        "data.window=[-100.0, 200.0]",
+        "data.label_map={a = 0}",
+    ):
         assert contract_hash(load_study(settings=[setting])) != contract_hash(plain)
 
 

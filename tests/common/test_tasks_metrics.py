@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from fedvox.common.tasks.metrics import (
     auroc,
     classification_metrics,
@@ -11,7 +13,6 @@ from fedvox.common.tasks.metrics import (
     segmentation_tally,
 )
 from fedvox.common.tasks.task import Tally
-from scipy import ndimage
 
 CLASSES = ("background", "organ", "lesion")
 

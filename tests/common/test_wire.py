@@ -42,7 +42,9 @@ def test_a_request_reads_back_in_process_without_any_serialisation() -> None:
 
 
 def test_a_request_reads_back_after_a_network() -> None:
-    message = Message(over_the_network(request_content(REQUEST)), dst_node_id=2, message_type="train")
+    message = Message(
+        over_the_network(request_content(REQUEST)), dst_node_id=2, message_type="train"
+    )
     back = read_request(message)
     np.testing.assert_array_equal(back.arrays["weights"]["w"], WEIGHTS["w"], strict=True)
     assert back.settings == {"split": "test"}

@@ -32,9 +32,7 @@ def site_names(count: int) -> list[str]:
     """Long, accented and short names."""
     if count == 2:
         return ["site-a", "site-b"]
-    return [
-        HOSPITALS[i] if i < len(HOSPITALS) else f"hospital-{i:03d}" for i in range(count)
-    ]
+    return [HOSPITALS[i] if i < len(HOSPITALS) else f"hospital-{i:03d}" for i in range(count)]
 
 
 class FakeRun:
@@ -86,10 +84,10 @@ class FakeRun:
             "dice": value,
             "iou": value / (2 - value),
             "hd95": 14 * (1 - value),
-            "dice/organ": min(value + 0.08, 0.99),
-            "dice/lesion": value - 0.08,
-            "iou/organ": value,
-            "iou/lesion": value - 0.15,
+            "dice_organ": min(value + 0.08, 0.99),
+            "dice_lesion": value - 0.08,
+            "iou_organ": value,
+            "iou_lesion": value - 0.15,
         }
 
     def round(self, number: int) -> dict[str, Any]:
@@ -111,16 +109,17 @@ class FakeRun:
             "loss": 0.25 + fall,
             "update_norm": 3 * fall,
             "lr": 2e-3 * fall,
-            "sites": {
-                n: {"loss": losses[n], "seconds": 1.7, "examples": 20.0} for n in answered
-            },
+            "sites": {n: {"loss": losses[n], "seconds": 1.7, "examples": 20.0} for n in answered},
             "weights_in": "0" * 64,
             "weights_out": "1" * 64,
             "evaluation": self.evaluation(level) if number % 4 == 0 else None,
         }
 
     def evaluation(self, level: float) -> dict[str, Any]:
-        sites = {n: {"metrics": self.metrics(level + q)} for n, q in zip(self.names, self.quality)}
+        sites = {
+            n: {"metrics": self.metrics(level + q)}
+            for n, q in zip(self.names, self.quality, strict=True)
+        }
         return {"split": "validation", "union": self.metrics(level), "sites": sites}
 
     def sites(self) -> list[dict[str, Any]]:
@@ -135,8 +134,11 @@ class FakeRun:
                     "patients_train": total - test - validation,
                     "patients_validation": validation,
                     "patients_test": test,
-                    "strata": {"no lesion": small, "small": (total - small) // 2,
-                               "large": total - small - (total - small) // 2},
+                    "strata": {
+                        "no lesion": small,
+                        "small": (total - small) // 2,
+                        "large": total - small - (total - small) // 2,
+                    },
                     "metrics": self.metrics(0.81 + self.quality[index]),
                     "rounds_refused": 2 if index == len(self.names) - 1 else 0,
                 }
@@ -145,14 +147,16 @@ class FakeRun:
 
     def local(self, steps: int) -> dict[str, Any]:
         found = {}
-        for index, name in enumerate(self.names):
+        for name in self.names:
             level = 0.6 + 0.12 * float(self.rng.random())
             found[name] = {
                 "metrics": self.metrics(level),
                 "own": self.metrics(level + 0.1),
                 "steps": steps,
                 "samples": steps * 4,
-                "sites": {n: self.metrics(level + (0.1 if n == name else -0.02)) for n in self.names},
+                "sites": {
+                    n: self.metrics(level + (0.1 if n == name else -0.02)) for n in self.names
+                },
             }
         return found
 
@@ -169,18 +173,30 @@ class FakeRun:
             "sites": {n: self.metrics(0.83) for n in self.names},
         }
         return {
-            "study": "phantom", "task": self.task, "classes": list(self.classes),
-            "engine": "inprocess", "seed": self.seed, "strategy": strategy,
-            "rounds": self.rounds, "rounds_completed": self.rounds, "status": "done",
-            "wall_s": 171.4, "prepare_s": 9.2, "train_s": 150.3,
+            "study": "phantom",
+            "task": self.task,
+            "classes": list(self.classes),
+            "engine": "inprocess",
+            "seed": self.seed,
+            "strategy": strategy,
+            "rounds": self.rounds,
+            "rounds_completed": self.rounds,
+            "status": "done",
+            "wall_s": 171.4,
+            "prepare_s": 9.2,
+            "train_s": 150.3,
             "bytes_up": sum(r["bytes_up"] for r in records),
             "bytes_down": sum(r["bytes_down"] for r in records),
             "parameters": 1_412_331,
-            **{f"{k}_sha256": hashlib.sha256(k.encode()).hexdigest()
-               for k in ("model", "study", "contract")},
+            **{
+                f"{k}_sha256": hashlib.sha256(k.encode()).hexdigest()
+                for k in ("model", "study", "contract")
+            },
             "data": {"source": "phantom", "partition": "dirichlet:0.5"},
             "headline": self.headline,
-            "metrics": self.metrics(0.81), "union": self.metrics(0.815), "sites": sites,
+            "metrics": self.metrics(0.81),
+            "union": self.metrics(0.815),
+            "sites": sites,
             "baselines": {"pooled": pooled, "local": self.local(steps)} if baselines else None,
             "steps": {"federated": total, "samples": total * 4},
             "aside": {"unreadable": 2, "duplicate": 1},
@@ -189,10 +205,20 @@ class FakeRun:
                 {"case": "case_0031", "reason": "unreadable", "detail": "file ends early"},
                 {"case": "case_0044", "reason": "duplicate", "detail": "same image as case_0002"},
             ],
-            "versions": {"fedvox": "0.1.0", "python": "3.11.7", "torch": "2.13.0",
-                         "monai": "1.6.1", "flwr": "1.41.0", "numpy": "2.4.6"},
-            "machine": {"processor": "Example CPU @ 2.4 GHz", "cores": 2, "device": "cpu",
-                        "precision": "fp32"},
+            "versions": {
+                "fedvox": "0.1.0",
+                "python": "3.11.7",
+                "torch": "2.13.0",
+                "monai": "1.6.1",
+                "flwr": "1.41.0",
+                "numpy": "2.4.6",
+            },
+            "machine": {
+                "processor": "Example CPU @ 2.4 GHz",
+                "cores": 2,
+                "device": "cpu",
+                "precision": "fp32",
+            },
             "notes": [],
         }
 
@@ -209,8 +235,9 @@ class FakeRun:
         if self.task == "segmentation":
             return {}
         t = np.linspace(0, 1, 30)
-        roc = {c: np.stack([t, t ** (0.12 + 0.08 * i)], 1).tolist()
-               for i, c in enumerate(self.classes)}
+        roc = {
+            c: np.stack([t, t ** (0.12 + 0.08 * i)], 1).tolist() for i, c in enumerate(self.classes)
+        }
         return {"confusion": [[18, 2, 1], [3, 14, 2], [0, 4, 9]], "roc": roc}
 
     def samples(self) -> None:
