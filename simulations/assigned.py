@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedvox.common.errors import DataError, nearest
+from fedvox.simulations.naming import safe_names
 from fedvox.simulations.patients import SPLITS, Patient
 
 _SPLIT_NAMES = {**{split: split for split in SPLITS}, "val": "validation", "": ""}
@@ -17,7 +17,7 @@ _SPLIT_NAMES = {**{split: split for split in SPLITS}, "val": "validation", "": "
 def by_column(patients: Sequence[Patient], column: str) -> dict[str, str]:
     """Site of each patient: the value of a column."""
     values = {patient.name: _value(patient, column) for patient in patients}
-    names = _safe_names(values.values())
+    names = safe_names(values.values())
     return {patient: names[value] for patient, value in values.items()}
 
 
@@ -45,7 +45,7 @@ def by_file(patients: Sequence[Patient], path: Path) -> tuple[list[Patient], dic
             sites[patient.name] = site
     if not kept:
         raise DataError(f"data.partition: {path}: gives no case a site")
-    names = _safe_names(sites.values())
+    names = safe_names(sites.values())
     return kept, {patient: names[site] for patient, site in sites.items()}
 
 
@@ -102,15 +102,3 @@ def _value(patient: Patient, column: str) -> str:
             + (hint if column not in known else "fill it in")
         )
     return value
-
-
-def _safe_names(values: Iterable[str]) -> dict[str, str]:
-    """Names for files and tables; values that would become the same name are numbered."""
-    names: dict[str, str] = {}
-    for value in sorted(set(values)):
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._") or "site"
-        taken, number = safe, 2
-        while taken in names.values():
-            taken, number = f"{safe}-{number}", number + 1
-        names[value] = taken
-    return names

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedvox.common.errors import DataError, ResourceError
 from fedvox.common.study.schema import Study
+from fedvox.simulations.naming import natural
 from fedvox.simulations.patients import SPLITS, patients_of
 from fedvox.simulations.sharing import assign_sites
 from fedvox.simulations.sources.source import CaseRef
@@ -94,17 +94,11 @@ def table(rows: Sequence[Row], strata: Mapping[str, int]) -> tuple[SiteCount, ..
     return (*lines, _count("all", rows, strata, levels))
 
 
-def natural(name: str) -> tuple[tuple[int | str, ...], str]:
-    """A key that sorts site-2 before site-10."""
-    parts = re.split(r"([0-9]+)", name)
-    return tuple(int(p) if at % 2 else p for at, p in enumerate(parts)), name
-
-
 def _count(site: str, rows: Sequence[Row], strata: Mapping[str, int], levels: int) -> SiteCount:
     split_of = {row.patient: row.split for row in rows}
     level_of: dict[str, int] = {}
     for row in rows:
         level_of[row.patient] = max(level_of.get(row.patient, 0), strata.get(row.case, 0))
-    splits = [list(split_of.values()).count(split) for split in SPLITS]
+    train, validation, test = (list(split_of.values()).count(split) for split in SPLITS)
     by_stratum = tuple(list(level_of.values()).count(level) for level in range(levels))
-    return SiteCount(site, len(split_of), *splits, by_stratum)
+    return SiteCount(site, len(split_of), train, validation, test, by_stratum)

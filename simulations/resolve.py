@@ -1,4 +1,4 @@
-"""The study of a simulation: what the file and the command line say, over what the source suggests."""
+"""The study of a simulation: what file and command line say, over what the source suggests."""
 
 from __future__ import annotations
 

@@ -175,7 +175,8 @@ def new_folder(out: Path | None, name: str) -> Path:
     if out is not None:
         if (out / "study.toml").exists():
             raise InputError(
-                f"{out}: holds a run already; go on with it by --resume {out}, or choose another --out"
+                f"{out}: holds a run already; go on with it by --resume {out}, or choose another "
+                "--out"
             )
         return out
     folder, number = Path("runs") / name, 1

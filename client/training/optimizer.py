@@ -17,7 +17,7 @@ def make_optimizer(model: nn.Module, training: TrainingSection) -> Optimizer:
     if training.optimizer == "sgd":
         return SGD(parameters, lr=rate, weight_decay=decay, momentum=training.momentum)
     kind = AdamW if training.optimizer == "adamw" else Adam
-    return kind(parameters, lr=rate, weight_decay=decay)
+    return kind(parameters, lr=rate, weight_decay=decay, betas=(0.9, training.beta2))
 
 
 def write_moments(optimizer: Optimizer, model: nn.Module) -> Arrays:

@@ -52,8 +52,8 @@ class TaskSection(Section):
 
 class DataSection(Section):
     source: str = "phantom"
-    """phantom, msd:NAME, medmnist:NAME, or a path: an MSD folder, a folder with images/ and labels/,
-    a MedMNIST .npz."""
+    """phantom, msd:NAME, medmnist:NAME, or a path: an MSD folder, a folder with images/ and
+    labels/, a MedMNIST .npz."""
     partition: str = "iid"
     """Who holds what: iid, dirichlet:ALPHA, quantity:SIGMA, column:NAME, file:PATH."""
     test: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.25
@@ -81,8 +81,8 @@ class DataSection(Section):
     equalise: bool = False
     """Histogram equalisation."""
     normalise: Literal["zscore", "percentile", "range", "none"] = "zscore"
-    """zscore: mean 0, deviation 1; percentile: the percentiles below to [0, 1]; range: the window, or
-    the image's own range, to [0, 1]."""
+    """zscore: mean 0, deviation 1; percentile: the percentiles below to [0, 1]; range: the window,
+    or the image's own range, to [0, 1]."""
     percentiles: tuple[float, float] = (0.5, 99.5)
     """Low and high percentile for normalise = 'percentile'."""
     patch: tuple[Positive, ...] = (32, 32, 32)
@@ -116,7 +116,7 @@ class ModelSection(Section):
     channels: tuple[Positive, ...] = (16, 32, 64, 128)
     """Feature channels by level (unet, dynunet); the first is the width of segresnet and of the
     classifiers."""
-    residual_units: int = Field(1, ge=0, le=8)
+    residual_units: int = Field(2, ge=0, le=8)
     """Residual units a level (unet)."""
     norm: Annotated[
         str, AfterValidator(_no_batch_norm), Field(pattern="^(instance|group|batch)$")
@@ -164,16 +164,18 @@ class AugmentSection(Section):
 class TrainingSection(Section):
     rounds: Positive = 20
     """Rounds of the federation."""
-    local_steps: Positive = 12
+    local_steps: Positive = 30
     """Gradient steps a site takes in a round."""
     batch_size: Positive = 4
     """Patches (volumes, when classifying) in a step."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     """Optimizer of the local steps."""
     optimizer_state: Literal["reset", "keep"] = "keep"
-    """reset: moments start at zero each round; keep: a site goes on with its own of the last round."""
-    lr: float = Field(2e-3, gt=0)
-    """Learning rate at the start."""
+    """reset: moments start at zero each round; keep: a site goes on with its own."""
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay of the second moment of adam and adamw; short, since a site takes few steps a round."""
+    lr: float = Field(8e-3, gt=0)
+    """Largest learning rate."""
     schedule: Literal["cosine", "poly", "constant"] = "cosine"
     """How the learning rate falls over the whole study, not over one round."""
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
@@ -182,11 +184,11 @@ class TrainingSection(Section):
     """Weight decay."""
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     """Momentum of sgd."""
-    grad_clip: float = Field(12.0, ge=0)
+    grad_clip: float = Field(1.0, ge=0)
     """Largest norm of a step's gradient; 0: no limit."""
     class_weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
     """Weight of each class in the cross-entropy; empty: equal."""
-    foreground: Fraction = 0.7
+    foreground: Fraction = 0.3
     """Share of training patches centred on a labelled voxel (segmentation)."""
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     """Overlap of the windows in inference."""

@@ -26,7 +26,8 @@ def scan(body: Field, scanner: Character, rng: np.random.Generator) -> Field:
 def _contrast(image: Field, scanner: Character) -> Field:
     away = image - np.float32(_SOFT_HU)
     bent = np.float32(scanner.bend * _SOFT_HU) * np.tanh(away / np.float32(_SOFT_HU))
-    return np.float32(_SOFT_HU) + np.float32(scanner.gain) * away + bent
+    curved: Field = np.float32(_SOFT_HU) + np.float32(scanner.gain) * away + bent
+    return curved
 
 
 def _shading(side: int, scanner: Character, rng: np.random.Generator) -> Field:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedvox.common.errors import DataError
 from fedvox.common.study.schema import Study
 from fedvox.common.volume import Aside, CaseError, Volume
+from fedvox.simulations.naming import natural, safe
 from fedvox.simulations.sources.columns import Columns, read_columns
-from fedvox.simulations.sources.files import read_case, read_label, shape_and_affine
+from fedvox.simulations.sources.files import read_case
 from fedvox.simulations.sources.listing import Entry, Listing, list_folder
 from fedvox.simulations.sources.source import CaseRef, Suggestions
+from fedvox.simulations.sources.survey import label_values, survey
 
 _LOOKED_AT = 12
 """Headers (or label files) that suggestions are made from."""
-_PATCH_LIMIT = 48
-_PATCH_STEP = 16
 
 
 @dataclass(frozen=True)
@@ -80,38 +77,28 @@ class FolderSource:
 
     @cached_property
     def _suggestions(self) -> Suggestions:
-        data: dict[str, Any] = {"dims": self.dims, "channels": self.listing.channels or 1}
+        images = [self.usable[ref.case].image for ref in _some(self.refs)]
+        data = survey(images, self.listing.channels)
         task: dict[str, Any] = {"kind": self.kind}
-        data |= _geometry([self.usable[ref.case].image for ref in _some(self.refs)], self.dims)
-        if not self.listing.channels and "channels_seen" in data:
-            data["channels"] = data["channels_seen"]
-        data.pop("channels_seen", None)
         if self.kind == "classification":
             task["classes"] = list(self.class_names)
-            data["size"] = data.setdefault("patch", [32] * self.dims)
+            data["size"] = data.pop("patch", [32] * self.dims)
         else:
-            task["classes"], data["label_map"] = self._classes()
-        return {"study": {"name": _study_name(self.name)}, "task": task, "data": data}
+            task["classes"], label_map = self._classes(data.get("dims", self.dims))
+            if label_map:
+                data["label_map"] = label_map
+        return {"study": {"name": safe(self.name, "study")}, "task": task, "data": data}
 
-    def _classes(self) -> tuple[list[str], dict[str, int]]:
-        named = dict(self.listing.labels) or self._label_values()
+    def _classes(self, dims: int) -> tuple[list[str], dict[str, int]]:
+        named = self.listing.labels or label_values(self._some_labels(), dims)
         values = sorted(named)
         names = [named[value] for value in values]
         contiguous = values == list(range(len(values)))
         return names, {} if contiguous else {str(value): at for at, value in enumerate(values)}
 
-    def _label_values(self) -> dict[int, str]:
-        """Values of some label files; a folder without dataset.json does not name them."""
-        found = {0}
-        for ref in _some(self.refs):
-            label = self.usable[ref.case].label
-            try:
-                found |= set(np.unique(read_label(label, self.dims)).tolist() if label else ())
-            except CaseError:
-                continue
-        if max(found) < 16:
-            found = set(range(max(max(found), 1) + 1))
-        return {value: f"label-{value}" if value else "background" for value in found}
+    def _some_labels(self) -> list[Path]:
+        labels = (self.usable[ref.case].label for ref in _some(self.refs))
+        return [label for label in labels if label is not None]
 
 
 def open_folder(folder: Path, study: Study) -> FolderSource:
@@ -201,47 +188,11 @@ def _content(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _class_names(study: Study, refs: Sequence[CaseRef] | Any) -> tuple[str, ...]:
+def _class_names(study: Study, refs: Iterable[CaseRef]) -> tuple[str, ...]:
     if study.task.classes:
         return study.task.classes
-    found = {ref.columns.get("class", "") for ref in refs} - {""}
-    return tuple(
-        sorted(
-            found, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)
-        )
-    )
-
-
-def _geometry(images: Sequence[Path], dims: int) -> dict[str, Any]:
-    """Patch, spacing, orientation and channels that suit the headers of some images."""
-    import nibabel
-
-    shapes, spacings, codes, channels = [], [], set(), []
-    for path in images:
-        try:
-            shape, affine = shape_and_affine(path)
-        except CaseError:
-            continue
-        shapes.append((*shape[:dims], *[1] * (dims - len(shape))))
-        spacings.append(np.linalg.norm(affine[:3, :dims], axis=0))
-        codes.add("".join(nibabel.aff2axcodes(affine)))
-        channels.append(shape[dims] if len(shape) > dims else 1)
-    if not shapes:
-        return {}
-    middle = np.median(shapes, axis=0).astype(int)
-    patch = np.clip(middle // _PATCH_STEP * _PATCH_STEP, _PATCH_STEP, _PATCH_LIMIT)
-    found: dict[str, Any] = {"patch": patch.tolist(), "channels_seen": int(np.median(channels))}
-    typical = np.median(spacings, axis=0)
-    if np.abs(np.asarray(spacings) / typical - 1).max() > 0.1:
-        found["spacing"] = [round(float(mm), 3) for mm in typical]
-    if len(codes) > 1 and dims == 3:
-        found["orientation"] = "RAS"
-    return found
+    return tuple(sorted({ref.columns.get("class", "") for ref in refs} - {""}, key=natural))
 
 
 def _some(refs: Sequence[CaseRef]) -> Sequence[CaseRef]:
     return refs[:: max(1, len(refs) // _LOOKED_AT)][:_LOOKED_AT]
-
-
-def _study_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:64] or "study"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fedvox.common.errors import DataError
 from fedvox.common.volume import Aside, CaseError, Volume
+from fedvox.simulations.naming import safe
 from fedvox.simulations.sources.medmnist_sets import SETS
 from fedvox.simulations.sources.source import CaseRef, Suggestions
 
@@ -59,8 +60,7 @@ class MedMnist:
             "normalise": "zscore",
         }
         task = {"kind": "classification", "classes": list(self._names)}
-        study = {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("._-") or "medmnist"}
-        return {"study": study, "task": task, "data": data}
+        return {"study": {"name": safe(self.name, "medmnist")}, "task": task, "data": data}
 
     def cases(self) -> Sequence[CaseRef]:
         """One case an image."""

@@ -1,0 +1,56 @@
+"""Opening a source by what `data.source` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedvox.common.errors import DataError, nearest
+from fedvox.common.study.schema import Study
+from fedvox.simulations.sources.source import Progress, Source
+
+_PUBLIC = ("msd", "medmnist")
+
+
+def open_source(
+    spec: str,
+    study: Study,
+    *,
+    cache: Path | None = None,
+    address: str = "",
+    progress: Progress | None = None,
+) -> Source:
+    """The source that `spec` names: phantom, msd:NAME, medmnist:NAME, or a path.
+
+    `study` says what is wanted of it (task, dimensions, and for phantoms how many). `cache` is
+    where downloads are kept, `address` replaces the public one.
+    """
+    kind, colon, name = spec.partition(":")
+    if spec == "phantom":
+        from fedvox.simulations.sources.phantoms import PhantomSource
+
+        return PhantomSource.of(study)
+    if colon and kind in _PUBLIC:
+        from fedvox.simulations.sources import public
+
+        found = public.obtain(kind, name, cache, address, progress)
+        return _open_path(found, study)
+    path = Path(spec).expanduser()
+    if not path.exists():
+        hint = nearest(kind if colon else spec, ("phantom", "msd:NAME", "medmnist:NAME", "a path"))
+        raise DataError(f"data.source: {spec!r} is no file or folder here, and no source; {hint}")
+    return _open_path(path, study)
+
+
+def _open_path(path: Path, study: Study) -> Source:
+    if path.is_dir():
+        from fedvox.simulations.sources.folder import open_folder
+
+        return open_folder(path, study)
+    if path.suffix == ".npz":
+        from fedvox.simulations.sources.medmnist import MedMnist
+
+        return MedMnist(path)
+    raise DataError(
+        f"data.source: {path}: neither a folder nor a MedMNIST .npz; give an MSD folder "
+        "(dataset.json), a folder with images/ and labels/, or an .npz"
+    )
