@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from importlib.metadata import entry_points
 from typing import Protocol
 
 from flwr.app import Context, Message
@@ -41,6 +42,28 @@ def client_app(sites: Sites) -> ClientApp:
     return app
 
 
+class _SimulatedSites:
+    """The sites of the simulation that a node's partition number belongs to, found by name."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, Sites] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[_SimulatedSites], tuple[()]]:
+        return (_SimulatedSites, ())  # a process that receives the app starts with none
+
+    def site(self, context: Context, study: Study) -> Site:
+        """The site of this node."""
+        if "partition-id" not in context.node_config:
+            raise SiteError(Refusal.INTERNAL, "this node is no part of a simulation")
+        with self._lock:
+            if context.run_id not in self._runs:
+                (found,) = entry_points(group="fedvox.simulation", name="sites")
+                self._runs[context.run_id] = found.load()(context)
+            sites = self._runs[context.run_id]
+        return sites.site(context, study)
+
+
 class _Learners:
     """One learner a thread: models do not multiply with the number of sites."""
 
@@ -75,3 +98,7 @@ def _answer(message: Message, context: Context, sites: Sites, learners: _Learner
         log.exception("a request could not be answered")
         return Reply("", refusal=Refusal.INTERNAL)
     return site.answer(request, learner)
+
+
+app = client_app(_SimulatedSites())
+"""What `flwr run` starts at every simulated site."""

@@ -41,7 +41,10 @@ class SiteState:
         return dict(groups)
 
     def keep(self, round_number: int, groups: Mapping[str, Arrays]) -> None:
-        """Makes the groups the state after a round; durable when this returns."""
+        """Makes the groups the state after a round; durable when this returns.
+
+        What there is of later rounds goes: it is from before the run went back.
+        """
         flat = {
             f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()
         }
@@ -50,7 +53,9 @@ class SiteState:
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
         write_bytes_atomic(self._path(round_number), encode(flat))
-        for old in self._files()[:-_KEPT]:
+        newest = self._path(round_number).name
+        kept = [path for path in self._files() if path.name <= newest][-_KEPT:]
+        for old in set(self._files()) - set(kept):
             old.unlink(missing_ok=True)
 
     def _path(self, round_number: int) -> Path:

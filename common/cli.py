@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 
@@ -36,21 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    command = import_module(COMMANDS[words[0]][0])
-    return _run(command, words)
+    with _terminable():
+        return _run(words)
 
 
-def _run(command: ModuleType, words: list[str]) -> int:
+def _run(words: list[str]) -> int:
     from fedvox.common.errors import FedvoxError
 
-    parser = argparse.ArgumentParser(
-        prog=f"fedvox {words[0]}",
-        description=command.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_arguments(parser)
     try:
-        return int(command.run(parser.parse_args(words[1:])))
+        command = import_module(COMMANDS[words[0]][0])
+        return int(command.run(_parser(words[0], command).parse_args(words[1:])))
     except FedvoxError as error:
         print(f"fedvox {words[0]}: {error}", file=sys.stderr)
         return error.exit_status
@@ -60,6 +58,33 @@ def _run(command: ModuleType, words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: orderly, and ready to be gone on with."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parser(name: str, command: ModuleType) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"fedvox {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    return parser
 
 
 def _root_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flwr.serverapp import Grid
 
-from fedvox.common.arrays import Arrays, count, sha256_of
+from fedvox.common.arrays import Arrays, count, require_finite, sha256_of
 from fedvox.common.codec import encode
 from fedvox.common.files import write_bytes_atomic
 from fedvox.common.messages import Reply
@@ -50,6 +50,7 @@ def conduct(
     state = _resumed(checkpoints, study, watch)
     resumed_from = state.round if state else 0
     state = state or strategy.start(initial())
+    require_finite(state.weights, f"the weights to go on from after round {state.round}")
     log = RoundLog(folder / "rounds.jsonl")
     log.cut_after(state.round)
     met = meet(grid, study)

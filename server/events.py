@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Kind = Literal[
     "prepare",  # figures: done, total; detail: what is being prepared
+    "held",  # detail: sites: name, train, validation, test, strata (name -> patients)
     "started",  # detail: study, task, strategy, rounds, sites (names), parameters, resumed_from
     "asked",  # round, site
     "trained",  # round, site, figures: loss, seconds, examples, ...

@@ -40,10 +40,13 @@ def meet(grid: Grid, study: Study) -> Met:
         facts[reply.site] = reply
 
     answers = ask(grid, by_label, request, Patience(need=len(by_label)), accept)
-    if len(nodes) < study.participation.min_sites:
+    able = sum(reply.examples > 0 for reply in facts.values())
+    if able < study.participation.min_sites:
+        reasons = ", ".join(f"node {node}: {code}" for node, code in answers.refused.items())
         raise QuorumError(
-            f"{len(nodes)} of {len(by_label)} sites can take part, the study demands "
-            f"{study.participation.min_sites} (participation.min_sites)"
+            f"{able} of {len(by_label)} sites can train, the study demands "
+            f"{study.participation.min_sites} (participation.min_sites). Without training "
+            f"patients: {len(facts) - able}. Refused: {reasons or 'none'}"
         )
     ordered = {site: nodes[site] for site in sorted(nodes)}
     return Met(ordered, {site: facts[site] for site in ordered}, answers.refused)

@@ -47,6 +47,11 @@ class Federation:
         """The study as every request carries it."""
         return dump_study(self.study)
 
+    @cached_property
+    def trainable(self) -> list[str]:
+        """Sites that have somebody to train on; the others only evaluate."""
+        return sorted(site for site, patients in self.patients.items() if patients)
+
     def request(
         self, kind: Kind, state: State, number: int, weights_sha256: str, **settings: Scalar
     ) -> Request:
@@ -67,7 +72,7 @@ def run_rounds(federation: Federation, nodes: Mapping[str, int], state: State) -
 def _round(federation: Federation, nodes: Mapping[str, int], state: State, number: int) -> State:
     begun = time.perf_counter()
     study, watch = federation.study, federation.watch
-    chosen = choose(sorted(nodes), study, number)
+    chosen = choose(federation.trainable, study, number)
     for site in chosen:
         watch(Event("asked", number, site))
     weights_in = sha256_of(state.weights)
@@ -83,7 +88,7 @@ def _round(federation: Federation, nodes: Mapping[str, int], state: State, numbe
         lambda site, code: watch(Event("refused", number, site, detail={"code": code})),
     )
     _require_quorum(answers, study, len(chosen), number)
-    after = federation.strategy.finish(state, intake.fold, len(nodes))
+    after = federation.strategy.finish(state, intake.fold, len(federation.trainable))
     require_finite(after.weights, f"the model after round {number}")
     line = intake.record(answers, chosen, after, encoded_size_of(request))
     if due(study, number):
@@ -194,8 +199,13 @@ def _require_quorum(answers: Answers, study: Study, asked: int, number: int) -> 
     raise QuorumError(
         f"round {number}: {len(answers.answered)} of {asked} sites answered, the study demands "
         f"{need} (participation.min_sites, participation.quorum). Refused: {reasons or 'none'}. "
-        "Nothing is lost: remove the cause and go on with --resume"
+        f"Nothing is lost: remove the cause and go on with --resume{_hint(answers)}"
     )
+
+
+def _hint(answers: Answers) -> str:
+    diverged = {Code.NOT_FINITE, Code.NORM} & {*answers.refused.values()}
+    return "; where training diverges, begin anew with a lower training.lr" if diverged else ""
 
 
 def _validate(

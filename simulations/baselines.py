@@ -20,13 +20,14 @@ from fedvox.client.training.learner import Learner
 from fedvox.client.training.schedule import Stretch
 from fedvox.common.arrays import Arrays
 from fedvox.common.codec import CodecError, decode, encode, notes_of
-from fedvox.common.errors import SiteError
-from fedvox.common.files import write_bytes_atomic
+from fedvox.common.errors import Refusal, SiteError
+from fedvox.common.files import write_bytes_atomic, writing
 from fedvox.common.study import Study, study_hash
 from fedvox.common.tasks.task import Tally
 from fedvox.server.evaluation import Evaluation, Metrics, from_tallies
 from fedvox.server.events import Event, Watch
 from fedvox.simulations.consortium import Consortium
+from fedvox.simulations.stopping import interrupt
 
 POOLED = "pooled"
 
@@ -90,9 +91,8 @@ def run_baselines(
     try:
         for thread in threads:
             thread.join()
-    except BaseException as interrupt:
-        failures.append(interrupt)  # the workers stop after the job or step they are at
-        work.stop.set()
+    except BaseException:
+        interrupt(threads)
         raise
     if failures:
         raise failures[0]
@@ -116,7 +116,6 @@ class _Work:
         self._metrics = metrics
         self._folder = folder
         self._watch = watch
-        self.stop = threading.Event()
 
     def run(self, learner: Learner, name: str, roster: Roster, steps: int) -> Baseline:
         samples = steps * self._study.training.batch_size
@@ -131,8 +130,10 @@ class _Work:
 
     def _tallies(self, learner: Learner, name: str, roster: Roster, steps: int) -> dict[str, Tally]:
         keys = roster.keys.get("train", ())
+        if not keys:
+            raise SiteError(Refusal.EMPTY, "no training cases")
         weights = self._initial
-        if keys and steps:
+        if steps:
             seed = seed_of(self._study.study.seed, name)
             batches = Batches(learner.task, self._consortium.store, keys, seed)
             stretch = Stretch(steps, 0.0, 1.0)
@@ -147,8 +148,6 @@ class _Work:
 
     def _reported(self, stream: Iterator[Batch], name: str, steps: int) -> Iterator[Batch]:
         for done, batch in enumerate(stream):
-            if self.stop.is_set():
-                raise KeyboardInterrupt
             if done % 10 == 0:
                 self._watch(Event("baseline", site=name, figures={"done": done, "total": steps}))
             yield batch
@@ -160,7 +159,8 @@ class _Work:
     def _keep(self, name: str, steps: int, tallies: Mapping[str, Tally]) -> None:
         flat = {f"{site}:{key}": a for site, tally in tallies.items() for key, a in tally.items()}
         notes = {"study": study_hash(self._study), "steps": str(steps)}
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         write_bytes_atomic(self._path(name), encode(flat, notes))
 
     def _kept(self, name: str, steps: int) -> dict[str, Tally] | None:

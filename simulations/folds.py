@@ -6,8 +6,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from fedvox.common.files import write_json_atomic
-from fedvox.common.study import Study
+from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
+from fedvox.common.study import Study, dump_study
 from fedvox.server.events import Event, Watch
 from fedvox.simulations.simulate import run_study
 from fedvox.simulations.sources import Source
@@ -16,13 +16,15 @@ from fedvox.simulations.sources import Source
 def run_folds(study: Study, source: Source, folder: Path, watch: Watch) -> dict[str, Any]:
     """All folds under `folder`/fold-N, and their mean and deviation in folder/summary.json."""
     summaries = []
-    for fold in range(study.simulation.folds):
-        watch(Event("note", detail={"text": f"fold {fold + 1} of {study.simulation.folds}"}))
-        simulation = study.simulation.model_copy(update={"fold": fold})
-        own = study.model_copy(update={"simulation": simulation})
-        summaries.append(run_study(own, source, folder / f"fold-{fold}", watch))
-    summary = {**summaries[0], "folds": len(summaries), **_over_folds(summaries)}
-    write_json_atomic(folder / "summary.json", summary)
+    with RunLock(folder):
+        write_text_atomic(folder / "study.toml", dump_study(study))
+        for fold in range(study.simulation.folds):
+            watch(Event("note", detail={"text": f"fold {fold + 1} of {study.simulation.folds}"}))
+            simulation = study.simulation.model_copy(update={"fold": fold})
+            own = study.model_copy(update={"simulation": simulation})
+            summaries.append(run_study(own, source, folder / f"fold-{fold}", watch))
+        summary = {**summaries[0], "folds": len(summaries), **_over_folds(summaries)}
+        write_json_atomic(folder / "summary.json", summary)
     watch(Event("finished", detail=summary))
     return summary
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+
+from fedvox.simulations.stopping import interrupt
 
 _RUN_ID = 1
 _AHEAD = 2
@@ -53,6 +56,8 @@ class InProcessGrid(Grid):
         for _ in self._workers:
             self._asked.put(None)
             self._room.release()
+        if error is not None:
+            interrupt(self._workers)
         for worker in self._workers:
             worker.join()
 
@@ -114,16 +119,17 @@ class InProcessGrid(Grid):
         return answers
 
     def _work(self) -> None:
-        while True:
-            self._room.acquire()
-            message = self._asked.get()
-            if message is None:
-                return
-            answer = self._app(message, self._context(message.metadata.dst_node_id))
-            with self._arrived:
-                self._answers[message.metadata.message_id] = answer
-                self._arrived.notify_all()
-            del message, answer  # while waiting, a worker holds no tensors
+        with suppress(KeyboardInterrupt):
+            while True:
+                self._room.acquire()
+                message = self._asked.get()
+                if message is None:
+                    return
+                answer = self._app(message, self._context(message.metadata.dst_node_id))
+                with self._arrived:
+                    self._answers[message.metadata.message_id] = answer
+                    self._arrived.notify_all()
+                del message, answer  # while waiting, a worker holds no tensors
 
     def _context(self, node: int) -> Context:
         config: UserConfig = {"partition-id": node - 2, "num-partitions": self._sites}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from fedvox.client.training.device import choose_device
 from fedvox.common.errors import FedvoxError
 from fedvox.common.study import Study
 from fedvox.server.conduct import Conducted
+from fedvox.simulations.stopping import interrupt
 
 BackendConfig = dict[str, dict[str, ConfigRecordValues]]
 
@@ -27,9 +29,11 @@ def on_ray(
     """Does the work on Flower's grid, with the ClientApp running in Ray's actors."""
     results: list[Conducted] = []
     failures: list[BaseException] = []
+    conducting: list[threading.Thread] = []
     server = ServerApp()
 
     def conduct(grid: Grid, _: Context) -> None:
+        conducting.append(threading.current_thread())
         try:
             results.append(work(grid))
         except BaseException as error:
@@ -39,7 +43,11 @@ def on_ray(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("flwr").setLevel(logging.ERROR)
-        run_simulation(server, app, sites, backend_config=_backend(study, workers))
+        try:
+            run_simulation(server, app, sites, backend_config=_backend(study, workers))
+        except BaseException:
+            interrupt(conducting)  # it would wait for answers that nobody works on any more
+            raise
     if failures:
         raise failures[0]
     if not results:

@@ -31,15 +31,16 @@ def write_samples(folder: Path, consortium: Consortium, weights: Arrays) -> None
         metrics = learner.task.metrics(learner.task.tally(prediction, case))
         if consortium.study.task.kind == "segmentation":
             cut = _cut(case, np.asarray(case.label))
-            arrays[f"truth_{number}"] = np.asarray(case.label)[cut]
-            arrays[f"prediction_{number}"] = prediction[cut]
+            arrays[f"truth_{number}"] = _upright(np.asarray(case.label), cut)
+            arrays[f"prediction_{number}"] = _upright(prediction, cut)
             names.append(f"{site} · Dice {metrics['dice']:.2f}")
         else:
             cut = _cut(case, np.zeros(case.image.shape[1:]))
             classes = consortium.study.task.classes
             truth, guess = classes[int(case.label)], classes[int(prediction.argmax())]
             names.append(f"{site} · {truth}, predicted {guess} ({prediction.max():.0%})")
-        arrays[f"image_{number}"] = np.asarray(case.image[0])[cut].astype(np.float32)
+        image = np.asarray(case.image[0], dtype=np.float32)
+        arrays[f"image_{number}"] = _upright(image, cut)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, names=np.array(names), **arrays)
     write_bytes_atomic(folder / "samples.npz", buffer.getvalue())
@@ -71,6 +72,13 @@ def _chosen(consortium: Consortium) -> list[tuple[str, str]]:
         (s, keys[turn]) for turn in range(longest) for s, keys in tests.items() if turn < len(keys)
     ]
     return turns[:_SAMPLES]
+
+
+def _upright(volume: np.ndarray, cut: tuple[Any, ...]) -> np.ndarray:
+    """The slice as radiologists look at one, of axes that run right, anterior, superior."""
+    if volume.ndim == 2:
+        return volume[cut]
+    return np.ascontiguousarray(volume[cut].T[::-1, ::-1])
 
 
 def _cut(case: Prepared, label: np.ndarray) -> tuple[Any, ...]:

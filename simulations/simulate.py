@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +11,17 @@ from typing import Any
 from fedvox.client.training.learner import threads
 from fedvox.common.errors import FedvoxError, InputError
 from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
-from fedvox.common.study import Study, dump_study, load_study, study_hash
+from fedvox.common.study import Study, dump_study
 from fedvox.common.tasks.task import initial_weights, task_for
 from fedvox.server.conduct import Conducted, conduct
 from fedvox.server.events import Event, Watch
 from fedvox.server.record import RoundLog
+from fedvox.server.strategies.registry import strategy_for
 from fedvox.server.watch import many, watch_for
 from fedvox.server.watch.tensorboard import tensorboard
 from fedvox.simulations.baselines import Baseline, run_baselines
 from fedvox.simulations.consortium import Consortium, gather
+from fedvox.simulations.directory import log_in, new_folder, require_same, study_of
 from fedvox.simulations.engines import on_engine, workers_for
 from fedvox.simulations.memory import require_memory
 from fedvox.simulations.partition import write_partition
@@ -50,10 +49,11 @@ def simulate(wish: Wish) -> int:
         wish = _resuming(wish, wish.resume)
     study, source = resolve_study(wish.study, wish.settings)
     if wish.resume:
-        _require_same(study, wish.resume)
+        require_same(study, wish.resume)
+    _require_possible(study)
     folder = wish.resume or new_folder(wish.out, study.study.name)
     with watch_for(wish.console) as watch:
-        if study.simulation.folds and not any("simulation.fold=" in s for s in wish.settings):
+        if study.simulation.folds and study.simulation.fold < 0:
             from fedvox.simulations.folds import run_folds
 
             run_folds(study, source, folder, watch)
@@ -64,16 +64,29 @@ def simulate(wish: Wish) -> int:
 
 def run_study(study: Study, source: Source, folder: Path, watch: Watch) -> dict[str, Any]:
     """One study in one run directory; its summary. What was done before is not done again."""
-    with RunLock(folder), _log_in(folder), _terminable(), threads(study.simulation.threads):
+    with RunLock(folder), log_in(folder), threads(study.simulation.threads):
         write_text_atomic(folder / "study.toml", dump_study(study))
         with tensorboard(folder / "tensorboard") as scalars:
-            run = _Run(study, folder, many(watch, scalars), Clock())
+            run = _Run(study, folder, many(watch, scalars), Clock.of(folder))
             try:
                 return run.all(source)
             except (FedvoxError, KeyboardInterrupt) as error:
                 interrupted = isinstance(error, KeyboardInterrupt)
-                run.leave("interrupted" if interrupted else "failed", str(error))
+                with suppress(FedvoxError):  # what went wrong first is what must be told
+                    run.leave("interrupted" if interrupted else "failed", str(error))
                 raise
+
+
+def _resuming(wish: Wish, folder: Path) -> Wish:
+    if wish.study or wish.out:
+        raise InputError("--resume goes on with a run as it was begun: give no study and no --out")
+    return replace(wish, study=study_of(folder))
+
+
+def _require_possible(study: Study) -> None:
+    """What can be known to fail fails here, before there is a run directory."""
+    strategy_for(study)
+    require_memory(study, workers_for(study))
 
 
 class _Run:
@@ -91,7 +104,6 @@ class _Run:
 
     def all(self, source: Source) -> dict[str, Any]:
         study = self._study
-        require_memory(study, workers_for(study))
         with self._clock.timed("prepare"):
             consortium = gather(study, source, workers_for(study), self._progress)
         self._consortium = consortium
@@ -168,68 +180,3 @@ def steps_taken(study: Study, log: RoundLog) -> dict[str, int]:
         for site in line["answered"]:
             steps[site] = steps.get(site, 0) + study.training.local_steps
     return steps
-
-
-def new_folder(out: Path | None, name: str) -> Path:
-    """The run directory of a new run; an earlier run is never written over."""
-    if out is not None:
-        if (out / "study.toml").exists():
-            raise InputError(
-                f"{out}: holds a run already; go on with it by --resume {out}, or choose another "
-                "--out"
-            )
-        return out
-    folder, number = Path("runs") / name, 1
-    while folder.exists():
-        number += 1
-        folder = Path("runs") / f"{name}-{number}"
-    return folder
-
-
-def _resuming(wish: Wish, folder: Path) -> Wish:
-    if wish.study or wish.out:
-        raise InputError("--resume goes on with a run as it was begun: give no study and no --out")
-    if not (folder / "study.toml").is_file():
-        raise InputError(f"{folder}: is not the directory of a run: it has no study.toml")
-    return replace(wish, study=folder / "study.toml")
-
-
-def _require_same(study: Study, folder: Path) -> None:
-    begun = load_study(folder / "study.toml")
-    if study_hash(begun) != study_hash(study):
-        raise InputError(
-            f"{folder}: was begun with other settings; --resume takes only --engine, --workers and "
-            "--baselines beside it"
-        )
-
-
-@contextmanager
-def _log_in(folder: Path) -> Iterator[None]:
-    """What sites and engines log goes into the run directory, not onto the terminal."""
-    handler = logging.FileHandler(folder / "fedvox.log", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("fedvox")
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: orderly, and ready to be resumed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

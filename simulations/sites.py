@@ -6,14 +6,23 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import torch
 from flwr.app import Context
 
 from fedvox.client.site import Site
 from fedvox.client.state import SiteState
+from fedvox.client.store import cache_folder
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.study import Study, contract_hash, study_hash
 from fedvox.simulations.consortium import Consortium, gather
 from fedvox.simulations.sources import open_source
+
+
+def sites_of_run(context: Context) -> SimulatedSites:
+    """The sites of a run that `flwr run` started; what they remember lies beside what it makes."""
+    out = str(context.run_config.get("out", ""))
+    home = Path(out) if out else cache_folder() / "flower" / str(context.run_id)
+    return SimulatedSites(home / "sites")
 
 
 class SimulatedSites:
@@ -46,4 +55,6 @@ class SimulatedSites:
             if self._consortium is None:
                 source = open_source(study.data.source, study)
                 self._consortium = gather(study, source, workers=1)
+                # This process is a worker of its own, and its threads are part of the result.
+                torch.set_num_threads(study.simulation.threads)
             return self._consortium

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -22,13 +23,26 @@ from fedvox.server.record import RoundLog
 from fedvox.simulations.baselines import POOLED, Baseline
 from fedvox.simulations.consortium import Consortium
 
+_STAGES = ("prepare", "train", "baselines")
+
 
 @dataclass
 class Clock:
-    """Wall time of the run and of its stages."""
+    """Wall time of the run and of its stages, over all sittings that came to their end."""
 
     begun: float = field(default_factory=time.perf_counter)
     stages: dict[str, float] = field(default_factory=dict)
+    earlier_s: float = 0.0
+
+    @classmethod
+    def of(cls, folder: Path) -> Clock:
+        """The clock of the run in `folder`, where an earlier sitting left it."""
+        try:
+            before = json.loads((folder / "summary.json").read_text())
+            stages = {stage: float(before[f"{stage}_s"]) for stage in _STAGES}
+            return cls(stages=stages, earlier_s=float(before["wall_s"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls()
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -42,8 +56,8 @@ class Clock:
 
     @property
     def wall_s(self) -> float:
-        """Seconds since the run was started."""
-        return round(time.perf_counter() - self.begun, 3)
+        """Seconds the run has taken."""
+        return round(self.earlier_s + time.perf_counter() - self.begun, 3)
 
 
 def summarise(
@@ -73,9 +87,7 @@ def summarise(
         "rounds": study.training.rounds,
         "rounds_completed": len(lines),
         "wall_s": clock.wall_s,
-        "prepare_s": clock.stages.get("prepare", 0.0),
-        "train_s": clock.stages.get("train", 0.0),
-        "baselines_s": clock.stages.get("baselines", 0.0),
+        **{f"{stage}_s": clock.stages.get(stage, 0.0) for stage in _STAGES},
         "bytes_up": sum(line["bytes_up"] for line in lines),
         "bytes_down": sum(line["bytes_down"] for line in lines),
         "parameters": _parameters(conducted),

@@ -17,6 +17,7 @@ from fedvox.client.training.batches import Batch
 from fedvox.client.training.device import choose_device
 from fedvox.client.training.optimizer import make_optimizer, read_moments, write_moments
 from fedvox.client.training.schedule import Stretch, rates
+from fedvox.client.training.small_maps import shelter_small_maps
 from fedvox.common.arrays import Arrays, delta, require_finite
 from fedvox.common.errors import NotFiniteError, Refusal, SiteError
 from fedvox.common.study import Study
@@ -54,11 +55,16 @@ class Learner:
     """A model on a device. Not for two threads at once."""
 
     def __init__(self, study: Study) -> None:
+        # A new thread takes over torch's number of threads only when something asks for it; until
+        # then a convolution uses every core, and sums in another order.
+        torch.get_num_threads()
         self.study = study
         self.task: Task = task_for(study)
         self.device = choose_device(study)
         self.model = self.task.build().to(self.device.torch_device)
         self.model = self.model.to(memory_format=self.device.layout)  # type: ignore[call-overload]  # torch's stubs lack it
+        if self.device.torch_device.type == "cpu" and self.device.autocast is not None:
+            shelter_small_maps(self.model)
         self._tensors = dict(self.model.state_dict(keep_vars=True))
 
     def train(

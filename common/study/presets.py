@@ -25,7 +25,8 @@ def with_presets(tables: dict[str, Any]) -> dict[str, Any]:
         # Every parameter moves by about the server's rate a round, whatever the sites sent.
         tables = merge_tables({"strategy": {"server_lr": 0.01}}, tables)
     if _table(tables, "task").get("kind") != "classification":
-        return tables
+        flat = _table(tables, "data").get("dims") == 2
+        return merge_tables({"data": {"patch": [32, 32]}}, tables) if flat else tables
     preset = deepcopy(_CLASSIFICATION)
     data = _table(tables, "data")
     for key, other in (("patch", "size"), ("size", "patch")):

@@ -265,8 +265,8 @@ class SimulationSection(Section):
     """Also train the pooled model and each site alone, at equal steps."""
     folds: int = Field(0, ge=0)
     """Cross-validation: number of folds; 0: one split."""
-    fold: int = Field(0, ge=0)
-    """Which fold is the test set, counted from 0."""
+    fold: int = Field(-1, ge=-1)
+    """Which fold is the test set, counted from 0; -1: each in turn, one run after the other."""
 
 
 class Study(Section):
@@ -307,6 +307,11 @@ class Study(Section):
             self.simulation.folds and self.simulation.fold >= self.simulation.folds
         ):
             raise ValueError("simulation.fold: must be below folds, and folds at least 2")
+        if self.strategy.name == "scaffold" and self.training.optimizer != "sgd":
+            raise ValueError(
+                "training.optimizer: scaffold corrects the steps of plain gradient descent, which "
+                f"{self.training.optimizer} would rescale; --set training.optimizer=sgd"
+            )
         if kind == "classification" and self.data.size and self.data.size != self.data.patch:
             raise ValueError("data.patch: a classifier sees whole volumes: patch must equal size")
         if kind == "classification" and not self.data.size:

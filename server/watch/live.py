@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fedvox.server.events import Event, Watch
+from fedvox.server.watch.holdings import holding_lines
 from fedvox.server.watch.progress import Progress
 from fedvox.server.watch.screen import outcome_table, screen
 
@@ -72,6 +73,8 @@ class Screen:
             self.progress.add(event)
         if event.kind == "note":
             self.console.print(Text(str(event.detail.get("text", "")), style="dim"))
+        if event.kind == "held":
+            self.console.print(Text("\n".join(holding_lines(event.detail))))
         if event.kind == "finished":
             self.summary = event
         self.changed.set()

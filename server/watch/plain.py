@@ -8,6 +8,7 @@ from typing import TextIO
 
 from fedvox.server.events import Event, Watch
 from fedvox.server.report.wording import duration, many, metric_name, score
+from fedvox.server.watch.holdings import holding_lines
 from fedvox.server.watch.outcome import outcome_lines
 from fedvox.server.watch.progress import Progress
 
@@ -30,6 +31,8 @@ def plain(stream: TextIO, progress: Progress | None = None) -> Watch:
 def _lines(event: Event, known: Progress) -> list[str]:
     if event.kind == "prepare":
         return _prepared(known)
+    if event.kind == "held":
+        return holding_lines(event.detail)
     if event.kind == "started":
         return [_started(event, known)]
     if event.kind == "refused":

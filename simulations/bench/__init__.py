@@ -1,1 +1,1 @@
-"""What fedvox must reach, measured."""
+"""Benchmarks: `python -m fedvox.simulations.bench NAME|all`."""

@@ -54,17 +54,17 @@ _RANGES: dict[str, tuple[float, float, float, float]] = {
     # centre, half range at heterogeneity 1, and the limits that hold at any heterogeneity
     "gain": (1.0, 0.15, 0.6, 1.5),
     "bend": (0.0, 0.35, -0.6, 1.5),
-    "noise_hu": (9.0, 6.0, 2.0, 24.0),
+    "noise_hu": (8.0, 5.0, 2.0, 20.0),
     "noise_grain": (0.75, 0.4, 0.3, 1.6),
     "psf": (0.5, 0.25, 0.25, 1.0),
-    "thickness": (1.75, 1.25, 1.0, 4.0),
+    "thickness": (1.5, 1.0, 1.0, 4.0),
     "bias": (0.03, 0.03, 0.0, 0.09),
-    "zoom": (1.0, 0.1, 0.8, 1.2),
+    "zoom": (1.04, 0.09, 0.85, 1.2),
     "shift": (0.0, 0.1, -0.2, 0.2),
     "phase": (0.5, 0.5, 0.0, 1.0),
-    "lesion_rate": (2.0, 0.9, 0.4, 4.0),
-    "lesion_radius": (4.3, 0.7, 2.6, 5.8),
-    "bright": (0.5, 0.55, 0.0, 1.0),
+    "lesion_rate": (1.7, 0.7, 0.4, 3.5),
+    "lesion_radius": (4.7, 0.7, 3.0, 6.2),
+    "bright": (0.5, 1.2, 0.04, 0.96),
     "cyst_rate": (0.6, 0.6, 0.0, 2.5),
     "organ_scale": (1.0, 0.08, 0.8, 1.15),
     "nodules": (1.0, 0.6, 0.2, 2.2),
@@ -79,7 +79,8 @@ def character(seed: int, site: int, heterogeneity: float) -> Character:
     names = [field.name for field in fields(Character)]
     ranks = np.stack([rng.permutation(_BLOCK) for _ in names])
     within = rng.random((len(names), _BLOCK))
-    spread = ((ranks + within) / _BLOCK * 2 - 1)[:, place]
+    # Away from the borders of the quarters, so that two sites are never twins by chance.
+    spread = ((ranks + 0.25 + 0.5 * within) / _BLOCK * 2 - 1)[:, place]
     return Character(
         **{name: _value(name, heterogeneity * at) for name, at in zip(names, spread, strict=True)}
     )

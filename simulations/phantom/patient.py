@@ -24,8 +24,6 @@ CLASSES = ("normal", "nodule", "diffuse")
 SIDE = 40
 """Voxels along each axis."""
 SPACING_MM = 6.0
-VERSION = 1
-"""Raised whenever the same parameters would give other images."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ def phantom(site: Character, rng: np.random.Generator, disease: str = "") -> Pha
     organ = paint_organ(canvas, site.organ_scale, uptake.organ, found.texture, found.rough, rng)
     paint_vessels(canvas, organ, uptake.vein, rng)
     lesions = _paint_lesions(canvas, organ, found, site, rng)
-    paint_distractors(canvas, organ, found.cysts, found.specks, rng)
+    free = np.where(lesions > 0.1, np.float32(-8), organ)
+    paint_distractors(canvas, free, found.cysts, found.specks, rng)
     label = (organ > 0).astype(np.int32)
     label[lesions > 0.5] = 2
     return Phantom(scan(canvas.hu, site, rng), label)
@@ -91,7 +90,7 @@ def _paint_lesions(
     bright = bool(rng.random() < site.bright)
     cover = np.zeros_like(organ)
     for _ in range(found.lesions):
-        contrast = rng.uniform(60, 120) if bright else -rng.uniform(45, 75)
-        radius = float(np.clip(found.radius * rng.lognormal(0, 0.22), 2.2, 6.5))
+        contrast = rng.uniform(65, 125) if bright else -rng.uniform(50, 78)
+        radius = float(np.clip(found.radius * rng.lognormal(0, 0.22), 2.4, 7.0))
         np.maximum(cover, paint_lesion(canvas, organ, radius, contrast, rng), out=cover)
     return cover

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
-from fedvox.common.errors import DataError, nearest
+from fedvox.common.errors import DataError
 from fedvox.common.study.schema import Study
 from fedvox.simulations.sources.source import Progress, Source
 
@@ -36,7 +37,9 @@ def open_source(
         return _open_path(found, study)
     path = Path(spec).expanduser()
     if not path.exists():
-        hint = nearest(kind if colon else spec, ("phantom", "msd:NAME", "medmnist:NAME", "a path"))
+        known = {"phantom": "phantom", **{name: f"{name}:NAME" for name in _PUBLIC}}
+        close = get_close_matches(kind, known, n=1)
+        hint = f"did you mean {known[close[0]]!r}?" if close else "phantom, msd:NAME, medmnist:NAME"
         raise DataError(f"data.source: {spec!r} is no file or folder here, and no source; {hint}")
     return _open_path(path, study)
 

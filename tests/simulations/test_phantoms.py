@@ -142,6 +142,8 @@ def test_two_dimensions_take_the_most_telling_slice():
 @pytest.mark.parametrize("dims", [2, 3])
 def test_suggestions_make_a_study(kind, dims):
     keys = [f"task.kind={kind}", f"data.dims={dims}"]
+    if kind == "segmentation":
+        keys.append(f"data.patch={[32] * dims}")
     source = open_source("phantom", load_study(settings=keys))
     study = load_study(settings=keys, defaults=source.suggests())
     assert study.data.partition == "column:site"
