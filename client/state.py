@@ -6,24 +6,33 @@ answer; therefore the state before the newest round is kept as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedvox.common.arrays import Array, Arrays
-from fedvox.common.codec import CodecError, decode, encode
+from fedvox.common.codec import CodecError, decode, encoded_parts
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.files import write_bytes_atomic, writing
 
 Groups = dict[str, Arrays]
 _KEPT = 2
 
+Perform = Callable[[Callable[[], None]], None]
+"""Has work done: at once, or before anybody is answered."""
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Does the work."""
+    work()
+
 
 class SiteState:
     """Groups of tensors of one site for one study, under `folder`."""
 
-    def __init__(self, folder: Path, study_sha256: str) -> None:
+    def __init__(self, folder: Path, study_sha256: str, perform: Perform = at_once) -> None:
         self._folder = folder
         self._study = study_sha256
+        self._perform = perform
 
     def before(self, round_number: int) -> Groups:
         """The groups as they were before a round; empty when there were none."""
@@ -41,18 +50,20 @@ class SiteState:
         return dict(groups)
 
     def keep(self, round_number: int, groups: Mapping[str, Arrays]) -> None:
-        """Makes the groups the state after a round; durable when this returns.
+        """Makes the groups the state after a round; durable when `perform` has done it.
 
         What there is of later rounds goes: it is from before the run went back.
         """
         flat = {
             f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()
         }
-        if not flat:
-            return
+        if flat:
+            self._perform(lambda: self._write(round_number, flat))
+
+    def _write(self, round_number: int, flat: Arrays) -> None:
         with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomic(self._path(round_number), encode(flat))
+        write_bytes_atomic(self._path(round_number), *encoded_parts(flat))
         newest = self._path(round_number).name
         kept = [path for path in self._files() if path.name <= newest][-_KEPT:]
         for old in set(self._files()) - set(kept):

@@ -14,6 +14,9 @@ from fedvox.common.errors import NotFiniteError
 Array = npt.NDArray[np.generic]
 Arrays = Mapping[str, Array]
 
+_CHUNK = 1 << 13
+"""Elements squared at once: in the cache, and too few for BLAS to share them between threads."""
+
 
 def sha256_of(arrays: Arrays) -> str:
     """A hash over names, types, shapes and bytes; the order of the names does not count."""
@@ -42,8 +45,10 @@ def norm(arrays: Arrays) -> float:
     """Euclidean norm over all tensors together, summed in float64 by name."""
     total = 0.0
     for name in sorted(arrays):
-        flat = np.asarray(arrays[name], dtype=np.float64).ravel()
-        total += float(flat @ flat)
+        flat = arrays[name].reshape(-1)
+        for start in range(0, flat.size, _CHUNK):
+            part = flat[start : start + _CHUNK].astype(np.float64)
+            total += float(part @ part)
     return math.sqrt(total)
 
 

@@ -27,6 +27,7 @@ _DTYPES = {
     "BOOL": np.bool_,
 }
 """Tensor types that are read; nothing else is accepted."""
+_WIDE_FIRST = ("I64", "F64", "F32", "I32", "F16", "I16", "I8", "U8", "BOOL")
 
 
 class CodecError(FedvoxError):
@@ -36,7 +37,38 @@ class CodecError(FedvoxError):
 def encode(arrays: Arrays, notes: Mapping[str, str] | None = None) -> bytes:
     """The tensors, with `notes` (text) in the header."""
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    return bytes(save(contiguous, {**(notes or {}), "format": FORMAT}))
+    data = save(contiguous, {**(notes or {}), "format": FORMAT})
+    return _in_order(data) if notes else bytes(data)
+
+
+def _in_order(data: bytes) -> bytes:
+    """The library writes notes in any order; sorted, the same content is always the same bytes."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[8 + length :]))
+
+
+def encoded_parts(arrays: Arrays) -> list[bytes | memoryview]:
+    """What `encode` gives, in parts that are the tensors' own memory: for writing to a file."""
+    kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    kinds: dict[np.dtype[Any], str] = {np.dtype(kind): name for name, kind in _DTYPES.items()}
+    # As the library does: wide types first, so that every tensor is aligned.
+    names = sorted(kept, key=lambda name: (_WIDE_FIRST.index(kinds[kept[name].dtype]), name))
+    header: dict[str, Any] = {"__metadata__": {"format": FORMAT}}
+    end = 0
+    for name in names:
+        array, begin = kept[name], end
+        end += array.nbytes
+        offsets = [begin, end]
+        kind = kinds[array.dtype]
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": offsets}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    parts = [kept[name].reshape(-1).view(np.uint8).data for name in names if kept[name].size]
+    return [len(text).to_bytes(8, "little"), text, *parts]
 
 
 def decode(data: bytes) -> dict[str, np.ndarray]:

@@ -117,9 +117,10 @@ class RunLock:
                 f"{self._folder}: process {holder} is working in this run; wait for it to end, or "
                 "choose another folder with --out"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+        with suppress(OSError):  # who holds it is a courtesy; the lock is held
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return self
 
     def release(self) -> None:

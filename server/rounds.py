@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 from fedvox.common.arrays import Arrays, delta, require_finite, sha256_of
 from fedvox.common.arrays import norm as norm_of
 from fedvox.common.codec import encoded_size
-from fedvox.common.errors import QuorumError
+from fedvox.common.errors import QuorumError, Refusal
 from fedvox.common.messages import Kind, Reply, Request, Scalar
 from fedvox.common.study import Study, contract_hash, dump_study, study_hash
 from fedvox.server.admit import Admission, Code, Rejected
@@ -196,6 +196,8 @@ def _require_quorum(answers: Answers, study: Study, asked: int, number: int) -> 
     if len(answers.answered) >= need:
         return
     reasons = ", ".join(f"{site}: {code}" for site, code in sorted(answers.refused.items()))
+    sentences = {r.sentence for r in Refusal if r in answers.refused.values()}
+    reasons += f" ({'; '.join(sorted(sentences))})" if sentences else ""
     raise QuorumError(
         f"round {number}: {len(answers.answered)} of {asked} sites answered, the study demands "
         f"{need} (participation.min_sites, participation.quorum). Refused: {reasons or 'none'}. "

@@ -73,10 +73,11 @@ def run_baselines(
         jobs.put((site, consortium.rosters[site], steps_by_site.get(site, 0)))
     done: dict[str, Baseline] = {}
     failures: list[BaseException] = []
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def drain() -> None:
-        learner = Learner(consortium.study)
         try:
+            learner = Learner(consortium.study)
             while not failures:
                 job = jobs.get_nowait()
                 done[job[0]] = work.run(learner, *job)
@@ -84,16 +85,21 @@ def run_baselines(
             return
         except BaseException as error:
             failures.append(error)
+        finally:
+            ended.put(None)
 
     threads = [threading.Thread(target=drain, name=f"baseline-{n}") for n in range(workers)]
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        for _ in threads:
+            ended.get()  # not join: interrupted, it takes a thread for ended that still works
     except BaseException:
         interrupt(threads)
         raise
+    finally:
+        for thread in threads:
+            thread.join()
     if failures:
         raise failures[0]
     return {name: done[name] for name in sorted(done)}
@@ -126,6 +132,8 @@ class _Work:
             except SiteError as error:
                 return Baseline(name, steps, samples, None, f"{error}: {error.detail}")
             self._keep(name, steps, kept)
+        if not kept:
+            return Baseline(name, steps, samples, None, "no site has test patients")
         return Baseline(name, steps, samples, from_tallies("test", kept, self._metrics))
 
     def _tallies(self, learner: Learner, name: str, roster: Roster, steps: int) -> dict[str, Tally]:

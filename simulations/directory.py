@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedvox.common.errors import InputError
@@ -56,10 +56,15 @@ def require_same(study: Study, folder: Path) -> None:
         )
 
 
+def log_of(folder: Path) -> Path:
+    """Where sites and engines log."""
+    return folder / "fedvox.log"
+
+
 @contextmanager
 def log_in(folder: Path) -> Iterator[None]:
     """What sites and engines log goes into the run directory, not onto the terminal."""
-    handler = _Log(folder / "fedvox.log", delay=True)
+    handler = _Log(log_of(folder), delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("fedvox")
     logger.addHandler(handler)
@@ -68,7 +73,8 @@ def log_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
 
 
 class _Log(logging.FileHandler):

@@ -11,6 +11,7 @@ from fedvox.client.app import client_app
 from fedvox.client.training.device import choose_device
 from fedvox.common.study import Study
 from fedvox.server.conduct import Conducted
+from fedvox.simulations.afterwards import Afterwards
 from fedvox.simulations.inprocess import InProcessGrid
 from fedvox.simulations.sites import SimulatedSites
 
@@ -35,5 +36,6 @@ def on_engine(study: Study, sites: SimulatedSites, count: int, work: Work) -> Co
         from fedvox.simulations.ray_engine import on_ray
 
         return on_ray(app, count, workers, study, work)
-    with InProcessGrid(app, count, workers) as grid:
+    with Afterwards() as afterwards, InProcessGrid(app, count, workers, afterwards.settle) as grid:
+        sites.perform = afterwards
         return work(grid)

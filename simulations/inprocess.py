@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -26,10 +26,18 @@ _WAIT_S = 0.25
 class InProcessGrid(Grid):
     """Node i is the site with partition-id i. Use it as a context manager: it owns threads."""
 
-    def __init__(self, app: ClientApp, sites: int, workers: int) -> None:
+    def __init__(
+        self,
+        app: ClientApp,
+        sites: int,
+        workers: int,
+        settle: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`settle` returns when everything that the answers so far rest on is on the disk."""
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, _RUN_ID, 1
         self._app = app
         self._sites = sites
+        self._settle = settle
         self._asked: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._answers: dict[str, Message] = {}
         self._arrived = threading.Condition()
@@ -103,6 +111,7 @@ class InProcessGrid(Grid):
             arrived, self._answers = self._answers, {}
         for _ in arrived:
             self._room.release()
+        self._settle()
         # An answer nobody asks for any more came after its round was closed: it is dropped.
         return [arrived[one] for one in sorted(wanted & arrived.keys())]
 

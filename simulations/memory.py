@@ -13,6 +13,7 @@ from fedvox.common.tasks.task import task_for
 
 _COPIES = 8
 """Models a worker and the coordinator hold at most: weights, gradients, two moments, updates."""
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def require_memory(study: Study, workers: int) -> None:
@@ -43,12 +44,28 @@ def free_bytes(study: Study) -> int | None:
     device = choose_device(study).torch_device
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    known = [free for free in (_left_in_machine(), _left_in_container()) if free is not None]
+    return min(known, default=None)
+
+
+def _left_in_machine() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
     kib = next((int(ln.split()[1]) for ln in lines if ln.startswith("MemAvailable:")), None)
     return kib * 1024 if kib is not None else None
+
+
+def _left_in_container() -> int | None:
+    """What the limit of the control group leaves; None where there is none."""
+    try:
+        limit = int((_CONTROL_GROUP / "memory.max").read_text())
+        used = int((_CONTROL_GROUP / "memory.current").read_text())
+        stat = dict(ln.split() for ln in (_CONTROL_GROUP / "memory.stat").read_text().splitlines())
+        return limit - used + int(stat["inactive_file"])
+    except (OSError, ValueError, KeyError):  # no limit is written as "max"
+        return None
 
 
 def _activations(model: nn.Module, image: torch.Tensor) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedvox.client.training.learner import threads
-from fedvox.common.errors import FedvoxError, InputError
+from fedvox.common.errors import FedvoxError, InputError, QuorumError
 from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
 from fedvox.common.study import Study, dump_study
 from fedvox.common.tasks.task import initial_weights, task_for
@@ -21,7 +21,7 @@ from fedvox.server.watch import many, watch_for
 from fedvox.server.watch.tensorboard import tensorboard
 from fedvox.simulations.baselines import Baseline, run_baselines
 from fedvox.simulations.consortium import Consortium, gather
-from fedvox.simulations.directory import log_in, new_folder, require_same, study_of
+from fedvox.simulations.directory import log_in, log_of, new_folder, require_same, study_of
 from fedvox.simulations.engines import on_engine, workers_for
 from fedvox.simulations.memory import require_memory
 from fedvox.simulations.partition import write_partition
@@ -70,10 +70,15 @@ def run_study(study: Study, source: Source, folder: Path, watch: Watch) -> dict[
             run = _Run(study, folder, many(watch, scalars), Clock.of(folder))
             try:
                 return run.all(source)
-            except (FedvoxError, KeyboardInterrupt) as error:
-                interrupted = isinstance(error, KeyboardInterrupt)
-                with suppress(FedvoxError):  # what went wrong first is what must be told
-                    run.leave("interrupted" if interrupted else "failed", str(error))
+            except KeyboardInterrupt:
+                with suppress(FedvoxError):
+                    run.leave("interrupted")
+                raise
+            except FedvoxError as error:
+                run.leave("failed", str(error))  # a disk that is full is what must be told
+                if isinstance(error, QuorumError):
+                    text = f"{error}. What the sites say of it is in {log_of(folder)}"
+                    raise QuorumError(text) from error
                 raise
 
 

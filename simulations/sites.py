@@ -10,7 +10,7 @@ import torch
 from flwr.app import Context
 
 from fedvox.client.site import Site
-from fedvox.client.state import SiteState
+from fedvox.client.state import Perform, SiteState, at_once
 from fedvox.client.store import cache_folder
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.study import Study, contract_hash, study_hash
@@ -32,6 +32,8 @@ class SimulatedSites:
         self._home = home.resolve()
         self._consortium = consortium
         self._lock = threading.Lock()
+        self.perform: Perform = at_once
+        """How the sites' states are written."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_home": self._home}
@@ -46,7 +48,7 @@ class SimulatedSites:
         if index >= len(consortium.sites):
             raise SiteError(Refusal.EMPTY, f"partition {index} of {len(consortium.sites)} sites")
         name = consortium.sites[index]
-        state = SiteState(self._home / name, study_hash(study))
+        state = SiteState(self._home / name, study_hash(study), self.perform)
         roster, contract = consortium.rosters[name], contract_hash(consortium.study)
         return Site(name, roster, consortium.store, state, contract)
 

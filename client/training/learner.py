@@ -15,7 +15,12 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from fedvox.client.store import Store
 from fedvox.client.training.batches import Batch
 from fedvox.client.training.device import choose_device
-from fedvox.client.training.optimizer import make_optimizer, read_moments, write_moments
+from fedvox.client.training.optimizer import (
+    make_optimizer,
+    on_cpu,
+    read_moments,
+    write_moments,
+)
 from fedvox.client.training.schedule import Stretch, rates
 from fedvox.client.training.small_maps import shelter_small_maps
 from fedvox.common.arrays import Arrays, delta, require_finite
@@ -137,10 +142,7 @@ class Learner:
 
     def weights(self) -> dict[str, np.ndarray]:
         """A copy of the model's weights."""
-        return {
-            name: tensor.detach().to("cpu", copy=True).contiguous().numpy()
-            for name, tensor in self._tensors.items()
-        }
+        return {name: on_cpu(tensor) for name, tensor in self._tensors.items()}
 
     def norm_names(self) -> frozenset[str]:
         """Names of the tensors that belong to normalisation layers."""

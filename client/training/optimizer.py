@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from fedvox.common.arrays import Arrays
+from fedvox.common.arrays import Array, Arrays
 from fedvox.common.study.schema import TrainingSection
 
 
@@ -26,7 +27,7 @@ def write_moments(optimizer: Optimizer, model: nn.Module) -> Arrays:
         parameter: name for name, parameter in model.named_parameters()
     }
     return {
-        f"{moment}/{names[parameter]}": value.detach().to("cpu", copy=True).contiguous().numpy()
+        f"{moment}/{names[parameter]}": on_cpu(value)
         for parameter, state in optimizer.state.items()
         for moment, value in state.items()
         if isinstance(value, torch.Tensor)
@@ -39,8 +40,13 @@ def read_moments(optimizer: Optimizer, model: nn.Module, moments: Arrays) -> Non
     for key, array in moments.items():
         moment, _, name = key.partition("/")
         parameter = parameters[name]
-        value = torch.from_numpy(array).clone()
-        if value.shape == parameter.shape:  # the step count stays on the CPU
-            layout = torch.preserve_format
-            value = torch.empty_like(parameter, memory_format=layout).copy_(value).detach()
-        optimizer.state[parameter][moment] = value
+        value = torch.from_numpy(array)
+        alike = value.shape == parameter.shape  # the step count is not, and stays on the CPU
+        own = torch.empty_like(parameter.detach()) if alike else torch.empty_like(value)
+        optimizer.state[parameter][moment] = own.copy_(value)
+
+
+def on_cpu(tensor: torch.Tensor) -> Array:
+    """A copy in C order: one copy, whatever the tensor's layout and device."""
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+    return np.asarray(copy.copy_(tensor.detach()).numpy())

@@ -68,7 +68,7 @@ class Dropout(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """The features with some set to zero, the rest scaled up."""
-        if not self.training:
+        if not self.training or not self.probability:
             return features
         words = np.random.SeedSequence((*self._seed, self._calls)).generate_state(1, np.uint64)
         self._calls += 1

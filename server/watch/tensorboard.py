@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event as Record
@@ -19,6 +19,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from fedvox.common.errors import ResourceError
+from fedvox.common.files import writing
 from fedvox.server.events import Event, Watch
 
 _FLUSHED_AFTER = frozenset({"closed", "evaluated", "finished"})
@@ -32,13 +33,15 @@ def tensorboard(folder: Path) -> Iterator[Watch]:
     try:
         yield scalars.watch
     finally:
-        scalars.writer.close()
+        with suppress(OSError):  # it was told when it was tried
+            scalars.writer.close()
 
 
 class _Scalars:
     """One file of events; a resume writes another beside it."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             number = 1 + max((_number(path) for path in folder.iterdir()), default=0)
@@ -50,12 +53,13 @@ class _Scalars:
             ) from None
         self.writer = RecordWriter(file)
         self.lock = threading.Lock()
-        self._write(Record(wall_time=time.time(), file_version="brain.Event:2"))
-        self.writer.flush()
+        with writing(folder):
+            self._write(Record(wall_time=time.time(), file_version="brain.Event:2"))
+            self.writer.flush()
 
     def watch(self, event: Event) -> None:
         """Writes what an event measured."""
-        with self.lock:
+        with self.lock, writing(self._folder):
             if event.kind == "started":
                 self._begin(event)
             for tag, value in _scalars(event):

@@ -32,7 +32,10 @@ class BareLoop:
         self._model: nn.Module = model.train()
         training = study.training
         self._optimizer = torch.optim.AdamW(
-            model.parameters(), training.lr, (0.9, training.beta2), weight_decay=training.weight_decay
+            model.parameters(),
+            training.lr,
+            (0.9, training.beta2),
+            weight_decay=training.weight_decay,
         )
         self._batches = [
             Batches(

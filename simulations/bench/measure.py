@@ -36,7 +36,7 @@ def interleaved(
     """Figures of every arm, each repeat running all arms; who begins alternates."""
     found: dict[str, list[float]] = {name: [] for name in arms}
     for repeat in range(repeats):
-        names = list(arms) if repeat % 2 == 0 else list(reversed(arms))
+        names = list(arms)[:: 1 if repeat % 2 == 0 else -1]
         for name in names:
             found[name].append(arms[name]())
         figures = ", ".join(f"{name} {found[name][-1]:.2f}" for name in arms)
@@ -57,7 +57,9 @@ def fresh_process(arm: str, timeout_s: float, **settings: Any) -> Fresh:
     seconds = time.perf_counter() - begun
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        raise FedvoxError(f"the arm {arm} ended with status {done.returncode}: {done.stderr[-800:]}")
+        raise FedvoxError(
+            f"the arm {arm} ended with status {done.returncode}: {done.stderr[-800:]}"
+        )
     return Fresh(seconds, json.loads(lines[-1]))
 
 

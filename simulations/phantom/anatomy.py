@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedvox.simulations.phantom.canvas import Canvas, Shape
-from fedvox.simulations.phantom.fields import Field
+from fedvox.simulations.phantom.fields import Field, smooth_field
+
+_MOTTLES = 14
+"""Knots of diffuse unevenness along each axis."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def paint_neighbours(canvas: Canvas, uptake: Enhancement, rng: np.random.Generat
 
 
 def paint_organ(
-    canvas: Canvas, scale: float, hu: float, texture: float, rough: float, rng: np.random.Generator
+    canvas: Canvas, scale: float, hu: float, texture: float, mottle: float, rng: np.random.Generator
 ) -> Field:
     """The target organ, two lobes; returns its depth in voxels over the whole cube."""
     size = scale * rng.uniform(0.88, 1.1)
@@ -107,16 +110,17 @@ def paint_organ(
     right = canvas.ellipsoid(
         (0.4 + drift[0], 0.05 + drift[1], 0.12 + drift[2]),
         (0.36 * size, 0.44 * size, 0.55 * size * rng.uniform(0.9, 1.12)),
-        rng.normal(0.1, 0.12), power=2.3, rough=rough,
+        rng.normal(0.1, 0.12), power=2.3,
     )  # fmt: skip
     left = canvas.ellipsoid(
         (0.08 + drift[0], 0.28 + drift[1], 0.28 + drift[2]),
         (0.42 * size * rng.uniform(0.75, 1.2), 0.2 * size, 0.3 * size),
-        rng.normal(-0.15, 0.15), rough=rough,
+        rng.normal(-0.15, 0.15),
     )  # fmt: skip
     depth = np.full_like(canvas.hu, -8)
     for lobe in (right, left):
         np.maximum(depth[lobe.box], lobe.depth, out=depth[lobe.box])
     whole = Shape((slice(None),) * 3, depth)
-    canvas.paint(whole, hu, texture=texture)
+    uneven = smooth_field(rng, canvas.side, _MOTTLES) * np.float32(mottle) if mottle else 0
+    canvas.paint(whole, hu + uneven, texture=texture)
     return depth

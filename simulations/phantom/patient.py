@@ -43,7 +43,8 @@ class _Findings:
     cysts: int
     specks: int
     texture: float
-    rough: float
+    mottle: float
+    """Coarse unevenness of the organ in HU: diffuse disease."""
 
 
 def phantom(site: Character, rng: np.random.Generator, disease: str = "") -> Phantom:
@@ -55,7 +56,7 @@ def phantom(site: Character, rng: np.random.Generator, disease: str = "") -> Pha
     uptake = enhancement(float(np.clip(site.phase + rng.normal(0, 0.12), 0, 1)), rng)
     paint_trunk(canvas, uptake, rng)
     paint_neighbours(canvas, uptake, rng)
-    organ = paint_organ(canvas, site.organ_scale, uptake.organ, found.texture, found.rough, rng)
+    organ = paint_organ(canvas, site.organ_scale, uptake.organ, found.texture, found.mottle, rng)
     paint_vessels(canvas, organ, uptake.vein, rng)
     lesions = _paint_lesions(canvas, organ, found, site, rng)
     free = np.where(lesions > 0.1, np.float32(-8), organ)
@@ -73,14 +74,14 @@ def disease_of(site: Character, rng: np.random.Generator) -> str:
 
 def _findings(site: Character, disease: str, rng: np.random.Generator) -> _Findings:
     lesions, radius = int(rng.poisson(site.lesion_rate)), site.lesion_radius
-    texture, rough = rng.uniform(3, 8), 0.0
+    texture, mottle = rng.uniform(3, 8), 0.0
     cysts, specks = int(rng.poisson(site.cyst_rate)), int(rng.poisson(0.5))
     if disease:
-        lesions = int(rng.integers(2, 5)) if disease == "nodule" else 0
-        radius *= 1.25
+        lesions = int(rng.integers(2, 4)) if disease == "nodule" else 0
+        radius, cysts = 1.15 * radius, min(cysts, 1)
     if disease == "diffuse":
-        texture, rough = rng.uniform(20, 32), 0.05
-    return _Findings(min(lesions, 6), radius, min(cysts, 4), min(specks, 3), texture, rough)
+        mottle = rng.uniform(25, 40)
+    return _Findings(min(lesions, 6), radius, min(cysts, 4), min(specks, 3), texture, mottle)
 
 
 def _paint_lesions(

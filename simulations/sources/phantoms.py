@@ -19,6 +19,9 @@ from fedvox.simulations.sources.source import CaseRef, Suggestions
 
 _CHARACTER, _COUNT, _DISEASE, _BODY = 0, 1, 2, 3
 """First part of the seed of each kind of draw."""
+_CLASSIFIED_PATIENTS = 48
+_CLASSIFIED_SIDE = 28
+"""Classified are cut-outs around the organ, as a radiologist would look at it."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,18 @@ class PhantomSource:
             "window": [-150.0, 250.0],
             "normalise": "zscore",
         }
-        data |= {"patch": [32] * self.dims} if segmenting else {"size": [SIDE] * self.dims}
+        data |= (
+            {"patch": [32] * self.dims} if segmenting else {"size": [_CLASSIFIED_SIDE] * self.dims}
+        )
         classes = list(FOREGROUND if segmenting else CLASSES)
-        return {
+        tables = {
             "study": {"name": "phantom"},
             "task": {"kind": self.kind, "classes": classes},
             "data": data,
         }
+        if not segmenting:  # a class a patient says less than a label a voxel
+            tables["simulation"] = {"patients": _CLASSIFIED_PATIENTS}
+        return tables
 
     def cases(self) -> Sequence[CaseRef]:
         """The patients of all sites."""
@@ -94,6 +102,9 @@ class PhantomSource:
         rng = np.random.default_rng([self.seed, _BODY, site, patient])
         made = phantom(self._character(site), rng, disease)
         image, label = made.image, made.label
+        if disease:
+            box = _around(label)
+            image, label = image[box], label[box]
         if self.dims == 2:
             level = _telling_slice(label)
             image, label = image[:, :, level], label[:, :, level]
@@ -131,6 +142,13 @@ def _recipe() -> str:
 def _numbers(ref: CaseRef) -> tuple[int, int]:
     site, patient = ref.case[1:].split("-p")
     return int(site) - 1, int(patient) - 1
+
+
+def _around(label: npt.NDArray[np.int32]) -> tuple[slice, ...]:
+    """A cube around the middle of the organ."""
+    middle = np.mean(np.nonzero(label), axis=1).round().astype(int)
+    first = np.clip(middle - _CLASSIFIED_SIDE // 2, 0, SIDE - _CLASSIFIED_SIDE)
+    return tuple(slice(start, start + _CLASSIFIED_SIDE) for start in first.tolist())
 
 
 def _telling_slice(label: npt.NDArray[np.int32]) -> int:

@@ -179,11 +179,13 @@ def test_a_site_that_fails_once_is_asked_again_within_the_round(tmp_path: Path) 
     assert not lines(tmp_path)[0]["refused"]
 
 
-def test_a_site_without_data_is_recorded_and_the_others_go_on(tmp_path: Path) -> None:
-    study = tiny("participation.quorum=0.5")
-    rosters = {site: three_cases(n) for n, site in enumerate(SITES)} | {"north": Roster({}, {})}
-    run(study, tmp_path, sites=SmallSites(tmp_path, study, rosters))
-    assert lines(tmp_path)[0]["refused"] == {"north": "empty"}
+def test_a_site_without_training_patients_is_not_asked_to_train(tmp_path: Path) -> None:
+    study = tiny("participation.quorum=1.0")
+    tests_only = Roster({"test": ("c5",)}, {"test": 1})
+    rosters = {site: three_cases(n) for n, site in enumerate(SITES)} | {"north": tests_only}
+    done = run(study, tmp_path, sites=SmallSites(tmp_path, study, rosters))
+    assert lines(tmp_path)[0]["asked"] == ["east", "west"]
+    assert done.test is not None and set(done.test.sites) == set(SITES)
 
 
 def test_a_deadline_closes_a_round_on_the_quorum_and_names_the_late(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""What is made of a run's summary, by hand; an arm in a process of its own."""
+
+from typing import Any
+
+import pytest
+
+from fedvox.common.errors import FedvoxError
+from fedvox.simulations.bench import adrenal, hippocampus
+from fedvox.simulations.bench.measure import fresh_process
+
+
+def summary() -> dict[str, Any]:
+    def alone(dice: float) -> dict[str, Any]:
+        return {"metrics": {"dice": dice}, "steps": 600, "samples": 2400}
+
+    return {
+        "union": {"dice": 0.84},
+        "parameters": 1_200_000,
+        "wall_s": 300.0,
+        "train_s": 120.0,
+        "baselines_s": 150.0,
+        "seed": 0,
+        "steps": {"federated": 2400},
+        "baselines": {
+            "pooled": {"metrics": {"dice": 0.8}, "steps": 2400},
+            "local": {"a": alone(0.7), "b": alone(0.75), "c": {"problem": "no cases", "steps": 0}},
+        },
+    }
+
+
+def test_hippocampus_holds_federated_against_pooled_and_the_best_site() -> None:
+    outcome = hippocampus.outcome_of(summary())
+    values = {one.what: one.value for one in outcome.headlines}
+    assert values == pytest.approx(
+        {
+            "Dice": 0.84,
+            "federated over best site alone": 0.84 / 0.75,
+            "minutes": 5.0,
+            "federated over pooled": 1.05,
+        }
+    )
+    assert outcome.figures["best_alone"] == "b"
+    assert [row[0] for row in outcome.rows] == ["federated", "pooled", "a alone", "b alone"]
+    assert "1,200,000 parameters (within 1 to 2 M)" in outcome.notes[0]
+
+
+def test_a_model_outside_the_allowed_size_is_pointed_out() -> None:
+    assert "NOT within" in hippocampus.outcome_of({**summary(), "parameters": 900_000}).notes[0]
+
+
+def test_adrenal_is_held_against_half() -> None:
+    union = {"balanced_accuracy": 0.7, "auroc": 0.8, "accuracy": 0.75}
+    outcome = adrenal.outcome_of({**summary(), "union": union})
+    assert outcome.headlines[-1].value == pytest.approx(1.4)
+    assert outcome.rows[0] == ("balanced accuracy", "0.700", "0.500")
+    assert [row[0] for row in outcome.rows] == ["balanced accuracy", "auroc", "accuracy"]
+
+
+def test_an_arm_that_fails_says_why() -> None:
+    with pytest.raises(FedvoxError, match=r"(?s)nowhere ended with status 1.*KeyError"):
+        fresh_process("nowhere", 60)
