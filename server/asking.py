@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from fedvox.common.codec import CodecError
 from fedvox.common.messages import Reply, Request
-from fedvox.common.study.schema import ParticipationSection
+from fedvox.common.study.sections import ParticipationSection
 from fedvox.common.wire import MESSAGE_TYPES, read_reply, request_content
 from fedvox.server.admit import Rejected
 

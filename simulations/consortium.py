@@ -17,7 +17,7 @@ from fedvox.common.errors import DataError
 from fedvox.common.study import Study, contract_hash
 from fedvox.common.tasks.task import Prepared, task_for
 from fedvox.common.volume import Aside, CaseError
-from fedvox.simulations.partition import Row, partition
+from fedvox.simulations.partition import Row, partition, tertiles
 from fedvox.simulations.sources import CaseRef, Source
 
 Progress = Callable[[int, int], None]
@@ -135,9 +135,7 @@ def _without_duplicates(
 def _strata(study: Study, cases: Mapping[str, Prepared]) -> dict[str, int]:
     if study.task.kind == "classification":
         return {name: int(case.label) for name, case in cases.items()}
-    volumes = {name: int(np.count_nonzero(case.label)) for name, case in cases.items()}
-    limits = np.quantile(list(volumes.values()), [1 / 3, 2 / 3])
-    return {name: int(np.searchsorted(limits, volume)) for name, volume in volumes.items()}
+    return tertiles({name: float(np.count_nonzero(case.label)) for name, case in cases.items()})
 
 
 def _roster(rows: Sequence[Row], store_keys: Mapping[str, str]) -> Roster:

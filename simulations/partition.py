@@ -89,8 +89,10 @@ class SiteCount:
 def table(rows: Sequence[Row], strata: Mapping[str, int]) -> tuple[SiteCount, ...]:
     """Patients by site, split and stratum, for printing."""
     levels = max((strata.get(row.case, 0) for row in rows), default=0) + 1
-    sites = list(dict.fromkeys(row.site for row in rows))
-    lines = [_count(site, [r for r in rows if r.site == site], strata, levels) for site in sites]
+    by_site: dict[str, list[Row]] = {}
+    for row in rows:
+        by_site.setdefault(row.site, []).append(row)
+    lines = [_count(site, own, strata, levels) for site, own in by_site.items()]
     return (*lines, _count("all", rows, strata, levels))
 
 

@@ -76,9 +76,10 @@ def _chosen(consortium: Consortium) -> list[tuple[str, str]]:
 
 def _upright(volume: np.ndarray, cut: tuple[Any, ...]) -> np.ndarray:
     """The slice as radiologists look at one, of axes that run right, anterior, superior."""
+    shown: np.ndarray = volume[cut]
     if volume.ndim == 2:
-        return volume[cut]
-    return np.ascontiguousarray(volume[cut].T[::-1, ::-1])
+        return shown
+    return np.ascontiguousarray(shown.T[::-1, ::-1])
 
 
 def _cut(case: Prepared, label: np.ndarray) -> tuple[Any, ...]:

@@ -29,7 +29,7 @@ from fedvox.simulations.resolve import resolve_study
 from fedvox.simulations.samples import write_evaluation, write_samples
 from fedvox.simulations.sites import SimulatedSites
 from fedvox.simulations.sources import Source
-from fedvox.simulations.summary import Clock, summarise
+from fedvox.simulations.summary import Clock, holdings, summarise
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ class _Run:
             consortium = gather(study, source, workers_for(study), self._progress)
         self._consortium = consortium
         write_partition(self._folder / "partition.csv", consortium.rows)
+        self._watch(Event("held", detail={"sites": holdings(consortium)}))
         with self._clock.timed("train"):
             self._conducted = self._federate(consortium)
         if study.simulation.baselines:

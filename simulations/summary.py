@@ -22,6 +22,8 @@ from fedvox.server.conduct import Conducted
 from fedvox.server.record import RoundLog
 from fedvox.simulations.baselines import POOLED, Baseline
 from fedvox.simulations.consortium import Consortium
+from fedvox.simulations.partition import table
+from fedvox.simulations.patients import SPLITS
 
 _STAGES = ("prepare", "train", "baselines")
 
@@ -127,38 +129,42 @@ def _parameters(conducted: Conducted | None) -> int:
     return sum(w.size for w in conducted.state.weights.values()) if conducted else 0
 
 
+def holdings(consortium: Consortium) -> list[dict[str, Any]]:
+    """Who holds what: patients of each site by split and by stratum."""
+    classifying = consortium.study.task.kind == "classification"
+    named = consortium.study.task.classes if classifying else ("small", "medium", "large")
+    *sites, _ = table(consortium.rows, consortium.strata)
+    return [
+        {
+            "name": site.site,
+            "train": site.train,
+            "validation": site.validation,
+            "test": site.test,
+            "strata": {name: n for name, n in zip(named, site.by_stratum, strict=False) if n},
+        }
+        for site in sites
+    ]
+
+
 def _sites(
     consortium: Consortium,
     conducted: Conducted | None,
     metrics: Mapping[str, Mapping[str, float]],
     lines: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
+    refused = Counter(site for line in lines for site in line["refused"])
     absent = conducted.absent if conducted else {}
-    rows = []
-    for site in consortium.sites:
-        patients = consortium.rosters[site].patients
-        rows.append(
-            {
-                "name": site,
-                "patients_train": patients.get("train", 0),
-                "patients_validation": patients.get("validation", 0),
-                "patients_test": patients.get("test", 0),
-                "strata": _strata(consortium, site),
-                "metrics": dict(metrics.get(site, {})),
-                "rounds_refused": sum(site in line["refused"] for line in lines),
-                "absent": absent.get(site),
-            }
-        )
-    return rows
-
-
-def _strata(consortium: Consortium, site: str) -> dict[str, int]:
-    study = consortium.study
-    named = (
-        study.task.classes if study.task.kind == "classification" else ("small", "medium", "large")
-    )
-    counts = Counter(consortium.strata[row.case] for row in consortium.rows if row.site == site)
-    return {named[stratum]: counts[stratum] for stratum in sorted(counts)}
+    return [
+        {
+            "name": held["name"],
+            **{f"patients_{split}": held[split] for split in SPLITS},
+            "strata": held["strata"],
+            "metrics": dict(metrics.get(held["name"], {})),
+            "rounds_refused": refused[held["name"]],
+            "absent": absent.get(held["name"]),
+        }
+        for held in holdings(consortium)
+    ]
 
 
 def _baselines(baselines: Mapping[str, Baseline]) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def test_what_the_dependencies_depend_on_is_pinned() -> None:
         for line in requires(name) or ():
             wanted = Requirement(line)
             if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
-                assert plain(wanted.name) in versions | {"setuptools": "", "pip": ""}, f"{name}: {line}"
+                assert plain(wanted.name) in versions | {"setuptools": "", "pip": ""}, (
+                    f"{name}: {line}"
+                )
 
 
 def test_what_is_installed_here_is_what_is_pinned() -> None:

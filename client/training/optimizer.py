@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from fedvox.common.arrays import Array, Arrays
-from fedvox.common.study.schema import TrainingSection
+from fedvox.common.study.sections import TrainingSection
 
 
 def make_optimizer(model: nn.Module, training: TrainingSection) -> Optimizer:

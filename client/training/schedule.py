@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fedvox.common.study.schema import TrainingSection
+from fedvox.common.study.sections import TrainingSection
 
 
 @dataclass(frozen=True)

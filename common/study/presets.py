@@ -13,6 +13,7 @@ from typing import Any
 _CLASSIFICATION: dict[str, dict[str, Any]] = {
     "data": {"size": [32, 32, 32], "patch": [32, 32, 32]},
     "model": {"name": "resnet18", "channels": [16]},
+    "training": {"lr": 1e-3},
 }
 
 

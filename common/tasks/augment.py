@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from fedvox.common.study.schema import AugmentSection
+from fedvox.common.study.sections import AugmentSection
 from fedvox.common.tasks.warp import Warp, apply_warp, draw_warp
 
 Image = npt.NDArray[np.float32]

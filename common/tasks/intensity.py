@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fedvox.common.study.schema import DataSection
+from fedvox.common.study.sections import DataSection
 
 Image = npt.NDArray[np.float32]
 

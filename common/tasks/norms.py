@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedvox.common.errors import StudyError
-from fedvox.common.study.schema import ModelSection
+from fedvox.common.study.sections import ModelSection
 
 _FEWEST_NUMBERS = 16
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fedvox.common.errors import StudyError
-from fedvox.common.study.schema import DataSection, Study
+from fedvox.common.study.schema import Study
+from fedvox.common.study.sections import DataSection
 from fedvox.common.tasks import geometry, intensity
 from fedvox.common.tasks.task import Prepared
 from fedvox.common.volume import Aside, CaseError, Volume

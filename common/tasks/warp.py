@@ -11,7 +11,7 @@ import torch
 from scipy.interpolate import BSpline
 from torch.nn import functional
 
-from fedvox.common.study.schema import AugmentSection
+from fedvox.common.study.sections import AugmentSection
 
 _ELASTIC_CELLS = 4
 """Cells of the elastic control grid along each axis."""

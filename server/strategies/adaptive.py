@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedvox.common.arrays import Array, Arrays
-from fedvox.common.study.schema import StrategySection
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.strategies.averaging import Averaging, blend, move
 from fedvox.server.strategies.strategy import State, Strategy
 

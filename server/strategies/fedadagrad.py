@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedvox.common.arrays import Array
-from fedvox.common.study.schema import StrategySection
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.strategies.adaptive import adaptive
 from fedvox.server.strategies.averaging import blend
 from fedvox.server.strategies.strategy import Strategy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fedvox.common.arrays import Arrays
-from fedvox.common.study.schema import StrategySection
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.strategies.averaging import Averaging, blend, move
 from fedvox.server.strategies.strategy import State, Strategy
 

@@ -7,7 +7,7 @@ others.
 
 from __future__ import annotations
 
-from fedvox.common.study.schema import StrategySection
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.strategies.averaging import Averaging
 from fedvox.server.strategies.fedavg import step_along_mean
 from fedvox.server.strategies.strategy import Strategy

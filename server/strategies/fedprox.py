@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedvox.common.study.schema import StrategySection
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.strategies.fedavg import fedavg
 from fedvox.server.strategies.strategy import Strategy
 

@@ -34,7 +34,7 @@ from flwr.serverapp.exception import AggregationError, InconsistentMessageReplie
 
 from fedvox.common.arrays import Arrays, require_finite
 from fedvox.common.errors import FedvoxError, QuorumError, StudyError, nearest
-from fedvox.common.study.schema import StrategySection
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.fold import check, empty
 from fedvox.server.strategies.averaging import start
 from fedvox.server.strategies.strategy import State, Update, group

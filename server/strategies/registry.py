@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fedvox.common.errors import StudyError, nearest
-from fedvox.common.study.schema import StrategySection, Study
+from fedvox.common.study.schema import Study
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.strategies.ditto import ditto
 from fedvox.server.strategies.fedadagrad import fedadagrad
 from fedvox.server.strategies.fedadam import fedadam

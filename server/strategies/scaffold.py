@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from fedvox.common.arrays import Arrays, add
 from fedvox.common.errors import FedvoxError
-from fedvox.common.study.schema import StrategySection
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.fold import Sum, check, empty, scaled
 from fedvox.server.strategies.averaging import Step, close, fold_group, start
 from fedvox.server.strategies.fedavg import step_along_mean

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from fedvox.client.training.learner import threads
 from fedvox.common.study import Study
@@ -46,6 +46,9 @@ class Pairs:
 
     engine: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
+    engine_cpu: list[float] = field(default_factory=list)
+    """Of processor time, which says more than wall time on a machine that others use too."""
+    bare_cpu: list[float] = field(default_factory=list)
 
 
 def bench(folder: Path, say: Say) -> Outcome:
@@ -64,6 +67,7 @@ def bench(folder: Path, say: Say) -> Outcome:
             f"{1 / faster:.3f}",
         ),
     ]
+    cpu = cpu_ratio_of(singles), cpu_ratio_of(doubles)
     return Outcome(
         "engine",
         ("median seconds", "engine", "other", "ratio"),
@@ -75,10 +79,27 @@ def bench(folder: Path, say: Say) -> Outcome:
         {
             "one_worker": [vars(pairs) for pairs in singles],
             "two_workers": [vars(pairs) for pairs in doubles],
-            "two_workers_ratio": ratio_of(doubles),
+            "one_worker_ratio": {"wall": ratio_of(singles), "cpu": cpu_ratio_of(singles)},
+            "two_workers_ratio": {"wall": ratio_of(doubles), "cpu": cpu_ratio_of(doubles)},
             "small_steps": stock,
         },
+        (f"in processor time: one worker {cpu[0]:.3f}, two workers {cpu[1]:.3f}",),
     )
+
+
+class _Moment(NamedTuple):
+    wall: float
+    cpu: float
+
+
+def _now() -> _Moment:
+    return _Moment(time.perf_counter(), time.process_time())
+
+
+def cpu_ratio_of(repeats: Sequence[Pairs]) -> float:
+    """`ratio_of` in processor time."""
+    engine = [seconds for one in repeats for seconds in one.engine_cpu]
+    return median_ratio(engine, [seconds for one in repeats for seconds in one.bare_cpu])
 
 
 def ratio_of(repeats: Sequence[Pairs]) -> float:
@@ -99,8 +120,9 @@ def overheads(
         loops = [BareLoop(consortium, consortium.sites[n::workers]) for n in range(workers)]
         for repeat in range(repeats):
             found.append(_side_by_side(study, consortium, loops))
-            ratio = ratio_of(found[-1:])
-            say(f"{workers} : {workers}, {repeat + 1}/{repeats}: engine over bare {ratio:.3f}")
+            ratio, cpu = ratio_of(found[-1:]), cpu_ratio_of(found[-1:])
+            turn = f"{workers} : {workers}, {repeat + 1}/{repeats}"
+            say(f"{turn}: engine over bare {ratio:.3f}, in processor time {cpu:.3f}")
     return found
 
 
@@ -110,18 +132,21 @@ def _side_by_side(study: Study, consortium: Consortium, loops: Sequence[BareLoop
     The first round builds models and is not counted.
     """
     pairs = Pairs()
-    begun = 0.0
+    begun = _now()
 
     def watch(event: Event) -> None:
         nonlocal begun
         if event.kind == "closed":
-            seconds = time.perf_counter() - begun
+            closed = _now()
             bare = seconds_of_round(loops, event.round)
+            bare_cpu = _now().cpu - closed.cpu
             if event.round > 1:
-                pairs.engine.append(seconds)
+                pairs.engine.append(closed.wall - begun.wall)
+                pairs.engine_cpu.append(closed.cpu - begun.cpu)
                 pairs.bare.append(bare)
+                pairs.bare_cpu.append(bare_cpu)
         if event.kind in ("started", "closed"):
-            begun = time.perf_counter()
+            begun = _now()
 
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)

@@ -59,12 +59,14 @@ class PhantomSource:
             {"patch": [32] * self.dims} if segmenting else {"size": [_CLASSIFIED_SIDE] * self.dims}
         )
         classes = list(FOREGROUND if segmenting else CLASSES)
-        tables = {
+        tables: Suggestions = {
             "study": {"name": "phantom"},
             "task": {"kind": self.kind, "classes": classes},
             "data": data,
         }
-        if not segmenting:  # a class a patient says less than a label a voxel
+        if segmenting:  # small batches and short rounds: minutes on a laptop, baselines included
+            tables["training"] = {"rounds": 16, "local_steps": 25, "batch_size": 2}
+        else:  # a class a patient says less than a label a voxel
             tables["simulation"] = {"patients": _CLASSIFIED_PATIENTS}
         return tables
 

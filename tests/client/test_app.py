@@ -28,7 +28,9 @@ def context(**node: int) -> Context:
 
 def request(study: Study, kind: str = "train") -> Request:
     weights = initial_weights(study)
-    return Request(kind, dump_study(study), 1, sha256_of(weights), {"split": "test"}, {"weights": weights})  # type: ignore[arg-type]
+    return Request(
+        kind, dump_study(study), 1, sha256_of(weights), {"split": "test"}, {"weights": weights}
+    )  # type: ignore[arg-type]
 
 
 def ask(app: object, asked: Request | RecordDict, kind: str, where: Context) -> Reply:

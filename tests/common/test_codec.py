@@ -3,7 +3,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedvox.common.codec import FORMAT, CodecError, decode, encode, encoded_size, mapped, notes_of
+from fedvox.common.codec import (
+    FORMAT,
+    CodecError,
+    decode,
+    encode,
+    encoded_parts,
+    encoded_size,
+    mapped,
+    notes_of,
+)
 
 ARRAYS = {
     "b": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -17,6 +26,13 @@ def test_tensors_come_back_with_names_types_and_shapes() -> None:
     assert back.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(back[name], array, strict=True)
+
+
+def test_parts_joined_are_what_encode_gives() -> None:
+    kinds = (np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.int64, np.uint8)
+    every = {f"{number}.é": np.ones((2, 3), kind).T for number, kind in enumerate(kinds)}
+    for arrays in (ARRAYS, {**every, "flag": np.array([True, False])}):
+        assert b"".join(encoded_parts(arrays)) == encode(arrays)
 
 
 def test_notes_travel_in_the_header() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from fedvox.common.study.schema import AugmentSection
+from fedvox.common.study.sections import AugmentSection
 from fedvox.common.tasks.augment import augment, blurred, contrasted, draw_augmentation
 from fedvox.common.tasks.warp import Warp, apply_warp, draw_warp, source_voxels
 

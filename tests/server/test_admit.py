@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fedvox.common.messages import Reply
-from fedvox.common.study.schema import StrategySection, Study
+from fedvox.common.study.schema import Study
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.admit import Admission, Code, Rejected, admit, specs_of
 from fedvox.server.strategies import strategy_for
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from fedvox.common.errors import FedvoxError, QuorumError, StudyError
-from fedvox.common.study.schema import StrategySection, Study
+from fedvox.common.study.schema import Study
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.fold import FoldError
 from fedvox.server.strategies import Update, strategy_for

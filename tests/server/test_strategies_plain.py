@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fedvox.common.errors import FedvoxError, NotFiniteError, StudyError
-from fedvox.common.study.schema import StrategySection, Study
+from fedvox.common.study.schema import Study
+from fedvox.common.study.sections import StrategySection
 from fedvox.server.fold import FoldError
 from fedvox.server.strategies import STRATEGIES, State, Update, strategy_for
 

@@ -60,7 +60,10 @@ def test_it_says_what_was_wrong_and_leaves_nothing(
         (["--partition=dirichlet:x"], ["needs a positive number"]),
         (["--partition=half"], ["unknown rule 'half'"]),
         (["--partition=file:/no/such.csv"], ["/no/such.csv", "cannot be read"]),
-        (["--sites=9", "--set=simulation.patients=1", "--partition=quantity:9"], ["use fewer sites"]),
+        (
+            ["--sites=9", "--set=simulation.patients=1", "--partition=quantity:9"],
+            ["use fewer sites"],
+        ),
         (["--folds=20"], ["fewer than 20 folds"]),
     ],
     ids=lambda value: value[0],
@@ -100,7 +103,13 @@ def test_a_label_outside_the_map_costs_its_case_only(tmp_path: Path) -> None:
     found = summary(tmp_path / "run")
     assert [aside["case"] for aside in found["aside_cases"]] == ["strange"]
     assert "7" in found["aside_cases"][0]["detail"]
-    assert sum(s["patients_train"] + s["patients_validation"] + s["patients_test"] for s in found["sites"]) == 8
+    assert (
+        sum(
+            s["patients_train"] + s["patients_validation"] + s["patients_test"]
+            for s in found["sites"]
+        )
+        == 8
+    )
 
 
 def test_when_every_case_is_set_aside_it_says_why(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def test_a_checkpoint_with_nan_is_never_gone_on_from(tmp_path: Path) -> None:
     state = checkpoints.latest(study_hash(study), contract_hash(study)).state
     assert state is not None
     poisoned = {name: np.full_like(array, np.nan) for name, array in state.weights.items()}
-    checkpoints.save(replace(state, round=1, weights=poisoned), study_hash(study), contract_hash(study))
+    checkpoints.save(
+        replace(state, round=1, weights=poisoned), study_hash(study), contract_hash(study)
+    )
     said = fedvox("simulate", "--resume", tmp_path)
     assert said.status == 1 and "holds NaN or infinity" in said.err and "after round 1" in said.err
 

@@ -82,7 +82,9 @@ def test_who_prepares_does_not_matter_and_nothing_is_prepared_twice() -> None:
 
 def test_strata_are_tertiles_of_the_labelled_volume() -> None:
     found = gather(STUDY, Balls(), workers=1)
-    volumes = {case: int(np.count_nonzero(found.store.get(key).label)) for case, key in found.keys.items()}
+    volumes = {
+        case: int(np.count_nonzero(found.store.get(key).label)) for case, key in found.keys.items()
+    }
     order = sorted(volumes, key=lambda case: volumes[case])
     assert [found.strata[case] for case in order] == sorted(found.strata.values())
     assert set(found.strata.values()) == {0, 1, 2}

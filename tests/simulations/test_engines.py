@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,19 +69,19 @@ cluster.shutdown()
 
 @pytest.mark.slow
 def test_an_existing_cluster_is_used_where_ray_address_names_one(tmp_path: Path) -> None:
-    cluster = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "RAY_TMPDIR": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"},
-    )  # fmt: skip
-    assert cluster.stdin and cluster.stdout
-    with cluster:
+    with tempfile.TemporaryDirectory(prefix="ray") as home:  # sockets need a short path
+        cluster = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env={**os.environ, "RAY_TMPDIR": home, "RAY_USAGE_STATS_ENABLED": "0"},
+        )  # fmt: skip
+        assert cluster.stdin and cluster.stdout
         address = cluster.stdout.readline().strip()
+        assert address
         words = [*TINY, "--engine=ray", "--quiet", "--out", tmp_path / "ray"]
         with process("simulate", *words, RAY_ADDRESS=address) as run:
             out, err = run.communicate(timeout=120)
         assert cluster.poll() is None, "the cluster was there before, and stays"
-        cluster.stdin.close()
-        cluster.wait(60)
+        cluster.communicate(timeout=60)
     assert (run.returncode, out, err) == (0, "", "")
     assert simulate(tmp_path / "here", "--quiet").status == 0
     assert summary(tmp_path / "ray")["model_sha256"] == summary(tmp_path / "here")["model_sha256"]

@@ -86,7 +86,9 @@ def test_leaving_drops_what_nobody_has_begun() -> None:
     begun: list[int] = []
     with grid_of(lambda n: begun.append(n) or n, 100, 1) as grid:  # type: ignore[func-returns-value]
         grid.push_messages(ask_all(grid))
-    assert len(begun) < 5 and not any(t.name.startswith("site-worker") for t in threading.enumerate())
+    assert len(begun) < 5 and not any(
+        t.name.startswith("site-worker") for t in threading.enumerate()
+    )
 
 
 def test_leaving_by_an_interruption_stops_sites_that_are_at_work() -> None:

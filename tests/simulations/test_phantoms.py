@@ -128,7 +128,9 @@ def test_classes_are_spread_unevenly_over_sites():
         shares.append(classes.count("nodule") / len(classes))
     assert max(shares) > min(shares) + 0.1
     ref = source.cases()[5]
-    assert source.load(ref).label == CLASSES.index(ref.columns["class"])
+    volume = source.load(ref)
+    assert volume.label == CLASSES.index(ref.columns["class"])
+    assert volume.image.shape == (1, 28, 28, 28)
 
 
 def test_two_dimensions_take_the_most_telling_slice():
@@ -147,7 +149,7 @@ def test_suggestions_make_a_study(kind, dims):
     source = open_source("phantom", load_study(settings=keys))
     study = load_study(settings=keys, defaults=source.suggests())
     assert study.data.partition == "column:site"
-    assert study.data.patch == ((32,) if kind == "segmentation" else (40,)) * dims
+    assert study.data.patch == ((32,) if kind == "segmentation" else (28,)) * dims
     assert len(study.task.classes) == 3
 
 

@@ -126,7 +126,9 @@ def test_both_tasks_run_in_both_dimensions(task: str, dims: int, tmp_path: Path)
 def test_folds_test_every_patient_once_and_can_be_resumed(tmp_path: Path) -> None:
     assert simulate(tmp_path, "--folds=2", "--quiet", "--rounds=1").status == 0
     tested = [p for fold in (0, 1) for p in patients_of(tmp_path / f"fold-{fold}", "test")]
-    everybody = {row for s in ("train", "validation", "test") for row in patients_of(tmp_path / "fold-0", s)}
+    everybody = {
+        row for s in ("train", "validation", "test") for row in patients_of(tmp_path / "fold-0", s)
+    }
     assert sorted(tested) == sorted(everybody)
     whole = summary(tmp_path)
     folds = [summary(tmp_path / f"fold-{fold}") for fold in (0, 1)]
@@ -188,5 +190,7 @@ def test_a_folder_named_in_a_study_file_is_meant_from_the_file(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert fedvox("simulate", "--resume", tmp_path / "run", "--quiet").status == 0
-    sizes: dict[str, Any] = {s["name"]: s["patients_test"] for s in summary(tmp_path / "run")["sites"]}
+    sizes: dict[str, Any] = {
+        s["name"]: s["patients_test"] for s in summary(tmp_path / "run")["sites"]
+    }
     assert sizes == {"site-0": 1, "site-1": 1}

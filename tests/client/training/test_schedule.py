@@ -3,7 +3,7 @@ import math
 import pytest
 
 from fedvox.client.training.schedule import learning_rate, rates, stretch_of_round
-from fedvox.common.study.schema import TrainingSection
+from fedvox.common.study.sections import TrainingSection
 
 
 def test_cosine_rises_over_the_warmup_and_falls_to_zero() -> None:
