@@ -250,7 +250,7 @@ class SimulationSection(Section):
     """Virtual hospitals."""
     patients: Positive = 24
     """Phantom patients a site has on average."""
-    heterogeneity: float = Field(1.0, ge=0, le=2)
+    heterogeneity: float = Field(1.5, ge=0, le=2)
     """How far the phantom sites differ in scanner and prevalence; 0: not at all."""
     engine: Literal["inprocess", "ray"] = "inprocess"
     """inprocess: threads in this process; ray: Flower's engine, here or on the cluster at

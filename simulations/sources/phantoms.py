@@ -65,7 +65,7 @@ class PhantomSource:
             "data": data,
         }
         if segmenting:  # small batches and short rounds: minutes on a laptop, baselines included
-            tables["training"] = {"rounds": 16, "local_steps": 25, "batch_size": 2}
+            tables["training"] = {"rounds": 16, "local_steps": 20, "batch_size": 2}
         else:  # a class a patient says less than a label a voxel
             tables["simulation"] = {"patients": _CLASSIFIED_PATIENTS}
         return tables
