@@ -1,5 +1,6 @@
 # make simulate   installs into .venv, trains the default study, says where the report is
 # make test       installs what the tests need and runs them
+# make test-slow  the tests that need minutes each: Ray clusters, flwr run
 # make lint       ruff, formatting, types
 # make wheel      builds the wheel, installs it apart and starts it in another directory
 # make bench      all benchmarks, or one: make bench BENCH=engine
@@ -14,13 +15,16 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: simulate test lint wheel bench clean
+.PHONY: simulate test test-slow lint wheel bench clean
 
 simulate: $(VENV)/installed
 	$(BIN)/fedvox simulate --baselines $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fedvox.client.recent import Groups, Recent
 from fedvox.common.arrays import Array, Arrays
 from fedvox.common.codec import CodecError, decode, encoded_parts
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.files import write_bytes_atomic, writing
 
-Groups = dict[str, Arrays]
 _KEPT = 2
 
 Perform = Callable[[Callable[[], None]], None]
@@ -29,16 +29,25 @@ def at_once(work: Callable[[], None]) -> None:
 class SiteState:
     """Groups of tensors of one site for one study, under `folder`."""
 
-    def __init__(self, folder: Path, study_sha256: str, perform: Perform = at_once) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        study_sha256: str,
+        perform: Perform = at_once,
+        recent: Recent | None = None,
+    ) -> None:
         self._folder = folder
         self._study = study_sha256
         self._perform = perform
+        self._recent = recent or Recent(limit_bytes=0)
 
     def before(self, round_number: int) -> Groups:
         """The groups as they were before a round; empty when there were none."""
         path = self._newest_before(round_number)
         if path is None:
             return {}
+        if held := self._recent.get(path):
+            return held
         try:
             arrays = decode(path.read_bytes())
         except (OSError, CodecError) as error:
@@ -58,6 +67,7 @@ class SiteState:
             f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()
         }
         if flat:
+            self._recent.put(self._path(round_number), groups)
             self._perform(lambda: self._write(round_number, flat))
 
     def _write(self, round_number: int, flat: Arrays) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from fedvox.common.arrays import Arrays
 from fedvox.common.errors import FedvoxError
 
 FORMAT = "fedvox-1"
+_OWN = {"format": FORMAT}
 _DTYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -35,36 +36,28 @@ class CodecError(FedvoxError):
 
 
 def encode(arrays: Arrays, notes: Mapping[str, str] | None = None) -> bytes:
-    """The tensors, with `notes` (text) in the header."""
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    data = save(contiguous, {**(notes or {}), "format": FORMAT})
-    return _in_order(data) if notes else bytes(data)
+    """The tensors, with `notes` (text) in the header; the same content is always the same bytes."""
+    return b"".join(encoded_parts(arrays, notes))
 
 
-def _in_order(data: bytes) -> bytes:
-    """The library writes notes in any order; sorted, the same content is always the same bytes."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return b"".join((len(text).to_bytes(8, "little"), text, memoryview(data)[8 + length :]))
+def encoded_parts(
+    arrays: Arrays, notes: Mapping[str, str] | None = None
+) -> list[bytes | memoryview]:
+    """What `encode` gives, in parts that are the tensors' own memory: for writing to a file.
 
-
-def encoded_parts(arrays: Arrays) -> list[bytes | memoryview]:
-    """What `encode` gives, in parts that are the tensors' own memory: for writing to a file."""
+    Laid out by hand because the library copies every tensor and writes notes in random order.
+    """
     kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     kinds: dict[np.dtype[Any], str] = {np.dtype(kind): name for name, kind in _DTYPES.items()}
     # As the library does: wide types first, so that every tensor is aligned.
     names = sorted(kept, key=lambda name: (_WIDE_FIRST.index(kinds[kept[name].dtype]), name))
-    header: dict[str, Any] = {"__metadata__": {"format": FORMAT}}
+    header: dict[str, Any] = {"__metadata__": dict(sorted({**(notes or {}), **_OWN}.items()))}
     end = 0
     for name in names:
         array, begin = kept[name], end
         end += array.nbytes
-        offsets = [begin, end]
         kind = kinds[array.dtype]
-        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": offsets}
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     parts = [kept[name].reshape(-1).view(np.uint8).data for name in names if kept[name].size]

@@ -12,7 +12,7 @@ from fedvox.common.arrays import Arrays, count, require_finite, sha256_of
 from fedvox.common.codec import encode
 from fedvox.common.files import write_bytes_atomic
 from fedvox.common.messages import Reply
-from fedvox.common.study import Study, contract_hash, dump_study, study_hash
+from fedvox.common.study import Study, contract_hash, dump_study, study_hash, without_paths
 from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
@@ -67,7 +67,7 @@ def conduct(
 def save_model(path: Path, weights: Arrays, study: Study) -> None:
     """The weights with the study and the data contract they were trained under."""
     notes = {
-        "study": dump_study(study),
+        "study": dump_study(without_paths(study)),
         "study_sha256": study_hash(study),
         "contract_sha256": contract_hash(study),
     }

@@ -46,6 +46,7 @@ def on_ray(
         try:
             run_simulation(server, app, sites, backend_config=_backend(study, workers))
         except BaseException:
+            logging.getLogger("flwr").setLevel(logging.CRITICAL)  # its actors die with it
             interrupt(conducting)  # it would wait for answers that nobody works on any more
             raise
     if failures:

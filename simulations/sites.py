@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from flwr.app import Context
 
+from fedvox.client.recent import Recent
 from fedvox.client.site import Site
 from fedvox.client.state import Perform, SiteState, at_once
 from fedvox.client.store import cache_folder
@@ -16,6 +17,8 @@ from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.study import Study, contract_hash, study_hash
 from fedvox.simulations.consortium import Consortium, gather
 from fedvox.simulations.sources import open_source
+
+_RECENT_BYTES = 256 << 20
 
 
 def sites_of_run(context: Context) -> SimulatedSites:
@@ -32,6 +35,7 @@ class SimulatedSites:
         self._home = home.resolve()
         self._consortium = consortium
         self._lock = threading.Lock()
+        self._recent = Recent(_RECENT_BYTES)
         self.perform: Perform = at_once
         """How the sites' states are written."""
 
@@ -48,7 +52,7 @@ class SimulatedSites:
         if index >= len(consortium.sites):
             raise SiteError(Refusal.EMPTY, f"partition {index} of {len(consortium.sites)} sites")
         name = consortium.sites[index]
-        state = SiteState(self._home / name, study_hash(study), self.perform)
+        state = SiteState(self._home / name, study_hash(study), self.perform, self._recent)
         roster, contract = consortium.rosters[name], contract_hash(consortium.study)
         return Site(name, roster, consortium.store, state, contract)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from fedvox.client.training.device import choose_device
 from fedvox.common import __version__
-from fedvox.common.study import Study, contract_hash, study_hash
+from fedvox.common.study import Study, contract_hash, study_hash, without_paths
 from fedvox.common.tasks.task import task_for
 from fedvox.server.conduct import Conducted
 from fedvox.server.record import RoundLog
@@ -74,7 +74,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The summary of a run, with nulls for what it did not come to."""
     lines = RoundLog(folder / "rounds.jsonl").read()
-    task = task_for(study)
+    task, shown = task_for(study), without_paths(study)
     test = conducted.test if conducted else None
     by_site = dict(test.sites) if test else {}
     steps = sum(len(line["answered"]) for line in lines) * study.training.local_steps
@@ -96,7 +96,7 @@ def summarise(
         "model_sha256": conducted.model_sha256 if conducted else None,
         "study_sha256": study_hash(study),
         "contract_sha256": contract_hash(study),
-        "data": {"source": study.data.source, "partition": study.data.partition},
+        "data": {"source": shown.data.source, "partition": shown.data.partition},
         "headline": task.headline,
         "metrics": mean_over(by_site),
         "union": dict(test.union) if test else {},

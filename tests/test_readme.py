@@ -35,7 +35,10 @@ def small_msd_folder(folder: Path) -> None:
         start = rng.integers(4, 12)
         label[start : start + 8, 8 : 12 + number, 8:20] = 1
         name = f"case_{number:02d}.nii.gz"
-        for part, array in (("imagesTr", label + rng.normal(0, 0.2, label.shape)), ("labelsTr", label)):
+        for part, array in (
+            ("imagesTr", label + rng.normal(0, 0.2, label.shape)),
+            ("labelsTr", label),
+        ):
             (folder / part).mkdir(parents=True, exist_ok=True)
             nib.save(nib.Nifti1Image(array.astype(np.float32), np.eye(4)), folder / part / name)
         training.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
@@ -73,7 +76,9 @@ def test_the_commands_work_and_print_what_is_shown(
     shapes = {shape(line) for line in printed}
     transcript = re.search(r"```text\n(.*?)```", README, re.DOTALL)
     assert transcript is not None
-    unseen = [line for line in transcript[1].splitlines() if line.strip() and shape(line) not in shapes]
+    unseen = [
+        line for line in transcript[1].splitlines() if line.strip() and shape(line) not in shapes
+    ]
     assert not unseen
 
 

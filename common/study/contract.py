@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from fedvox.common.study.schema import Study
@@ -33,6 +34,17 @@ def study_hash(study: Study) -> str:
     for key in ("engine", "workers", "baselines"):
         plain["simulation"].pop(key)
     return _sha256(plain)
+
+
+def without_paths(study: Study) -> Study:
+    """The study as it may be shown to others: of a folder on this machine only the name stays."""
+    data = study.data
+    kind, colon, place = data.partition.partition(":")
+    shown = {
+        "source": Path(data.source).name or data.source,
+        "partition": f"{kind}:{Path(place).name}" if colon and kind == "file" else data.partition,
+    }
+    return study.model_copy(update={"data": data.model_copy(update=shown)})
 
 
 def _sha256(plain: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedvox.common.errors import InputError
-from fedvox.common.study import Study, load_study
+from fedvox.common.study import Study, dump_study, load_study, without_paths
 from fedvox.server.report.parse import (
     figures,
     mapping,
@@ -36,7 +36,7 @@ def load_run(folder: Path) -> Run:
             f"{folder}: not a run folder: it has no study.toml; "
             "give a folder that `fedvox simulate` wrote, such as runs/NAME"
         )
-    study = load_study(study_path)
+    study = without_paths(load_study(study_path))  # a report is sent to others
     summary = _json(folder / "summary.json") or {}
     rounds = _rounds(folder / "rounds.jsonl")
     evaluation = _json(folder / "evaluation.json") or {}
@@ -49,7 +49,7 @@ def load_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         study=study,
-        study_text=study_path.read_text(encoding="utf-8"),
+        study_text=dump_study(study),
         summary=summary,
         status=str(summary.get("status") or "interrupted"),
         classes=words(summary.get("classes")) or study.task.classes,

@@ -10,6 +10,7 @@ from fedvox.common.study import (
     load_study,
     parse_study,
     study_hash,
+    without_paths,
 )
 from fedvox.common.study.template import commented
 
@@ -112,3 +113,15 @@ def test_the_study_hash_leaves_out_how_a_simulation_is_scheduled() -> None:
     assert study_hash(scheduled) == study_hash(plain)
     assert study_hash(load_study(settings=["study.seed=1"])) != study_hash(plain)
     assert study_hash(load_study(settings=["simulation.threads=2"])) != study_hash(plain)
+
+
+def test_of_a_folder_on_this_machine_only_the_name_is_shown_to_others() -> None:
+    study = load_study(
+        settings=["data.source=/home/meier/Task04", "data.partition=file:/home/x/sites.csv"]
+    )
+    shown = without_paths(study)
+    assert (shown.data.source, shown.data.partition) == ("Task04", "file:sites.csv")
+    named = load_study(
+        settings=["data.source=msd:Task04_Hippocampus", "data.partition=dirichlet:0.5"]
+    )
+    assert without_paths(named) == named

@@ -11,7 +11,8 @@ from fedvox.common.study import load_study
 from fedvox.simulations import memory
 
 STEP = """
-import json, resource, sys
+import json, re, sys
+from pathlib import Path
 import numpy as np, torch
 from fedvox.client.training.learner import Learner
 from fedvox.client.training.schedule import Stretch
@@ -20,7 +21,9 @@ from fedvox.simulations.memory import needed_bytes
 
 torch.set_num_threads(1)
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Of this program alone: what getrusage says includes the process that started it.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) * 1024
 
 study = load_study(settings=sys.argv[1:])
 learner = Learner(study)

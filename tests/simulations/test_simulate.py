@@ -67,7 +67,7 @@ def test_with_json_every_line_parses_and_the_last_is_the_summary(said: tuple[Pat
     last = events[-1]
     assert last.pop("event") == "finished" and Path(last.pop("report")) == said[0] / "report.html"
     assert last == summary(said[0])
-    assert {"prepare", "started", "asked", "trained", "closed", "evaluated", "baseline"} == {
+    assert {"prepare", "started", "asked", "trained", "closed", "evaluated", "baseline"} <= {
         event["event"] for event in events[:-1]
     }
 
