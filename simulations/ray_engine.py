@@ -42,11 +42,11 @@ def on_ray(
     server.main()(conduct)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.getLogger("flwr").setLevel(logging.ERROR)
+        # What goes wrong is raised from here; what Flower says of it beside would be said twice.
+        logging.getLogger("flwr").setLevel(logging.CRITICAL)
         try:
             run_simulation(server, app, sites, backend_config=_backend(study, workers))
         except BaseException:
-            logging.getLogger("flwr").setLevel(logging.CRITICAL)  # its actors die with it
             interrupt(conducting)  # it would wait for answers that nobody works on any more
             raise
     if failures:

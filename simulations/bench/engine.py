@@ -30,6 +30,7 @@ REALISTIC = (
     "simulation.sites=8",
     "simulation.patients=12",
     "training.local_steps=8",
+    "training.batch_size=4",
     "training.evaluate_every=0",
     "training.device=cpu",
     "data.test=0",

@@ -9,7 +9,7 @@ import pytest
 
 from fedvox.common.messages import Reply
 from fedvox.common.study.schema import Study
-from fedvox.common.study.sections import StrategySection
+from fedvox.common.study.sections import StrategySection, TrainingSection
 from fedvox.server.admit import Admission, Code, Rejected, admit, specs_of
 from fedvox.server.strategies import strategy_for
 
@@ -19,7 +19,8 @@ EXPECTED = {"update": specs_of(WEIGHTS)}
 
 
 def admission(name="fedavg", **settings):
-    strategy = strategy_for(Study(strategy=StrategySection(name=name)))
+    training = TrainingSection(optimizer="sgd" if name == "scaffold" else "adamw")
+    strategy = strategy_for(Study(strategy=StrategySection(name=name), training=training))
     return Admission(3, "abc", strategy.start(WEIGHTS), strategy, 100.0, **settings)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedvox.common.errors import FedvoxError, NotFiniteError, StudyError
 from fedvox.common.study.schema import Study
-from fedvox.common.study.sections import StrategySection
+from fedvox.common.study.sections import StrategySection, TrainingSection
 from fedvox.server.fold import FoldError
 from fedvox.server.strategies import STRATEGIES, State, Update, strategy_for
 
@@ -19,7 +19,9 @@ SECOND = {"a": (1, [2.0, -2.0, 0.0]), "b": (1, [0.0, 0.0, 4.0])}  # mean 1, -1, 
 
 
 def strategy(name, **settings):
-    return strategy_for(Study(strategy=StrategySection(name=name, **settings)))
+    optimizer = TrainingSection(optimizer="sgd" if name == "scaffold" else "adamw")
+    chosen = StrategySection(name=name, **settings)
+    return strategy_for(Study(strategy=chosen, training=optimizer))
 
 
 def vector(values, dtype=np.float32):
