@@ -29,14 +29,13 @@ STARTS = 5
 REALISTIC = (
     "simulation.sites=8",
     "simulation.patients=12",
-    "training.local_steps=8",
     "training.batch_size=4",
     "training.evaluate_every=0",
     "training.device=cpu",
     "data.test=0",
     "data.validation=0",
 )
-"""The default model on the default phantoms; nothing is evaluated, in either arm."""
+"""The default study at eight sites; nothing is evaluated, in either arm."""
 SMALL = {"sites": 10, "rounds": ROUNDS, "local_steps": 2}
 _SMALL_LIMIT_S = 600.0
 
