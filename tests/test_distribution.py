@@ -63,6 +63,9 @@ def test_what_the_dependencies_depend_on_is_pinned() -> None:
     for name in versions:
         for line in requires(name) or ():
             wanted = Requirement(line)
+            # A torch for graphics cards pins its own CUDA packages; one for processors has none.
+            if name == "torch" and plain(wanted.name).startswith(("cuda", "nvidia", "triton")):
+                continue
             if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
                 assert plain(wanted.name) in versions | {"setuptools": "", "pip": ""}, (
                     f"{name}: {line}"

@@ -24,7 +24,7 @@ from fedvox.simulations.resolve import resolve_study
 from fedvox.simulations.sites import SimulatedSites
 
 ROUNDS = 5
-REPEATS = 3
+REPEATS = 2
 STARTS = 5
 REALISTIC = (
     "simulation.sites=8",
