@@ -78,7 +78,7 @@ def test_no_patient_changes_the_output_for_another() -> None:
 
 
 def test_deep_small_maps_get_group_norm() -> None:
-    network = build_network(study("densenet121", edge=32))
+    network = build_network(study("densenet121", edge=32, model='norm = "instance"'))
     assert isinstance(network.get_submodule("features.norm0"), nn.InstanceNorm3d)
     assert isinstance(network.get_submodule("features.norm5"), nn.GroupNorm)
 
