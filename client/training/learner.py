@@ -27,7 +27,7 @@ from fedvox.common.arrays import Arrays, delta, require_finite
 from fedvox.common.errors import NotFiniteError, Refusal, SiteError
 from fedvox.common.study import Study
 from fedvox.common.tasks.seeding import seed_dropout
-from fedvox.common.tasks.task import Tally, Task, task_for
+from fedvox.common.tasks.task import Prepared, Tally, Task, task_for
 
 
 @dataclass(frozen=True)
@@ -124,11 +124,11 @@ class Learner:
             total = {name: total.get(name, np.float64(0)) + tally[name] for name in tally}
         return total
 
-    def infer(self, case: object) -> np.ndarray:
+    def infer(self, case: Prepared) -> np.ndarray:
         """The task's prediction for one prepared case, with the weights last loaded."""
         self.model.eval()
         device = self.device
-        return self.task.infer(self.model, case, device.torch_device, device.autocast)  # type: ignore[arg-type]
+        return self.task.infer(self.model, case, device.torch_device, device.autocast)
 
     def load(self, weights: Arrays) -> None:
         """Copies the weights into the model; SiteError where names or shapes differ."""

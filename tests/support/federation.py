@@ -1,7 +1,6 @@
 """A federation of three small sites in this process, over real messages, grid and ClientApp."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flwr.app import Context
@@ -16,7 +15,7 @@ from fedvox.client.store import Store
 from fedvox.common.study import Study, contract_hash, study_hash
 from fedvox.common.tasks.task import initial_weights, task_for
 from fedvox.server.conduct import Conducted, conduct
-from fedvox.server.events import Event, Watch
+from fedvox.server.events import Watch
 from fedvox.simulations.inprocess import InProcessGrid
 
 SITES = ("east", "north", "west")
@@ -69,9 +68,3 @@ def run(
             wrap(grid), study, home / "run", lambda: initial_weights(study),
             task_for(study).metrics, watch,
         )  # fmt: skip
-
-
-@contextmanager
-def recorded() -> Iterator[list[Event]]:
-    events: list[Event] = []
-    yield events
