@@ -9,6 +9,7 @@ from torch import nn
 
 from fedvox.common.errors import ResourceError
 from fedvox.common.study import Study
+from fedvox.common.tasks.shapes import walk_through
 from fedvox.common.tasks.task import task_for
 
 _COPIES = 8
@@ -29,12 +30,22 @@ def require_memory(study: Study, workers: int) -> None:
 
 def needed_bytes(study: Study, workers: int) -> int:
     """An estimate: models, gradients, moments, and the activations of one step, for each worker."""
-    with torch.device("meta"):
-        model = task_for(study).build()
-        image = torch.empty(1, study.data.channels, *study.data.patch)
-    parameters = sum(tensor.numel() for tensor in model.state_dict().values())
-    activations = _activations(model, image) * study.training.batch_size
-    return int(workers * 4 * (parameters * _COPIES + activations))
+    parameters = activations = 0
+
+    def count(_: nn.Module, __: object, output: object) -> None:
+        nonlocal activations
+        activations += output.numel() if isinstance(output, torch.Tensor) else 0
+
+    def watch(network: nn.Module) -> None:
+        nonlocal parameters
+        parameters = sum(tensor.numel() for tensor in network.state_dict().values())
+        for layer in network.modules():
+            if not list(layer.children()):  # what leaves put out is what backward keeps
+                layer.register_forward_hook(count)
+
+    walk_through(task_for(study).build, (study.data.channels, *study.data.patch), watch)
+    held = parameters * _COPIES + activations * study.training.batch_size
+    return int(workers * 4 * held)
 
 
 def free_bytes(study: Study) -> int | None:
@@ -66,21 +77,3 @@ def _left_in_container() -> int | None:
         return limit - used + int(stat["inactive_file"])
     except (OSError, ValueError, KeyError):  # no limit is written as "max"
         return None
-
-
-def _activations(model: nn.Module, image: torch.Tensor) -> int:
-    """Elements that the leaves of the model put out for one image: what backward keeps."""
-    total = 0
-
-    def count(_: nn.Module, __: object, output: object) -> None:
-        nonlocal total
-        total += output.numel() if isinstance(output, torch.Tensor) else 0
-
-    hooks = [m.register_forward_hook(count) for m in model.modules() if not list(m.children())]
-    try:
-        with torch.no_grad():
-            model.eval()(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return total

@@ -22,6 +22,9 @@ from fedvox.simulations.stopping import interrupt
 
 BackendConfig = dict[str, dict[str, ConfigRecordValues]]
 
+_GLANCE_S = 0.2
+"""How often is looked whether it is over: a join without a limit would not hear of Ctrl-C."""
+
 
 def on_ray(
     app: ClientApp, sites: int, workers: int, study: Study, work: Callable[[Grid], Conducted]
@@ -30,30 +33,58 @@ def on_ray(
     results: list[Conducted] = []
     failures: list[BaseException] = []
     conducting: list[threading.Thread] = []
+    stopped = threading.Event()
     server = ServerApp()
 
     def conduct(grid: Grid, _: Context) -> None:
         conducting.append(threading.current_thread())
         try:
+            if stopped.is_set():
+                raise KeyboardInterrupt
             results.append(work(grid))
         except BaseException as error:
             failures.append(error)
 
     server.main()(conduct)
+
+    def stop() -> None:
+        stopped.set()
+        interrupt(conducting)
+
+    def simulate() -> None:
+        try:
+            run_simulation(server, app, sites, backend_config=_backend(study, workers))
+        except BaseException as error:
+            failures.append(error)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # What goes wrong is raised from here; what Flower says of it beside would be said twice.
         logging.getLogger("flwr").setLevel(logging.CRITICAL)
-        try:
-            run_simulation(server, app, sites, backend_config=_backend(study, workers))
-        except BaseException:
-            interrupt(conducting)  # it would wait for answers that nobody works on any more
-            raise
+        _in_thread(simulate, stop)
     if failures:
         raise failures[0]
     if not results:
         raise FedvoxError("Flower's simulation engine stopped before the study was done")
     return results[0]
+
+
+def _in_thread(simulate: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Runs the simulation to its end, of its own accord or on Ctrl-C.
+
+    Not in this thread: an interruption in the midst of Flower's engine would have Ray taken down
+    under threads that are still using it. So the rounds are interrupted, and the engine then ends
+    as it does when they are done.
+    """
+    running = threading.Thread(target=simulate, name="ray-engine", daemon=True)
+    running.start()
+    try:
+        while running.is_alive():
+            running.join(_GLANCE_S)
+    except BaseException:
+        stop()
+        running.join()
+        raise
 
 
 def _backend(study: Study, workers: int) -> BackendConfig:

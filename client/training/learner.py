@@ -15,12 +15,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from fedvox.client.store import Store
 from fedvox.client.training.batches import Batch
 from fedvox.client.training.device import choose_device
-from fedvox.client.training.optimizer import (
-    make_optimizer,
-    on_cpu,
-    read_moments,
-    write_moments,
-)
+from fedvox.client.training.optimizer import LocalOptimizer, on_cpu
 from fedvox.client.training.schedule import Stretch, rates
 from fedvox.client.training.small_maps import shelter_small_maps
 from fedvox.common.arrays import Arrays, delta, require_finite
@@ -87,15 +82,12 @@ class Learner:
         self.load(weights)
         self.model.train()
         seed_dropout(self.model, seed)
-        optimizer = make_optimizer(self.model, training)
-        if moments:
-            read_moments(optimizer, self.model, moments)
+        optimizer = LocalOptimizer(self.model, training, moments or {})
         bend = self._bend(pull or Pull())
         losses: list[Tensor] = []
         schedule = rates(training, stretch)
         for (image, label), rate in zip(batches, schedule, strict=True):
-            optimizer.param_groups[0]["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.clear()
             with self._autocast():
                 output = self.model(image)
             loss = self.task.loss(output, label)
@@ -103,7 +95,7 @@ class Learner:
             bend()
             if training.grad_clip:
                 nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
-            optimizer.step()
+            optimizer.step(rate)
             losses.append(loss.detach())
         mean_loss = float(torch.stack(losses).mean())
         after = self.weights()
@@ -111,7 +103,7 @@ class Learner:
         _require_finite(mean_loss, update)
         seconds = time.perf_counter() - begun
         keep = training.optimizer_state == "keep"
-        kept = write_moments(optimizer, self.model) if keep else {}
+        kept = optimizer.moments() if keep else {}
         return Trained(after, update, kept, mean_loss, sum(schedule), seconds)
 
     def evaluate(self, weights: Arrays, store: Store, keys: Iterable[str]) -> Tally:

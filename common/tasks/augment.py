@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from fedvox.common.study.sections import AugmentSection
 from fedvox.common.tasks.warp import Warp, apply_warp, draw_warp
@@ -83,6 +82,8 @@ def augment(
 
 def blurred(image: Image, sigma: float) -> Image:
     """Every channel under a Gaussian of `sigma` voxels."""
+    from scipy import ndimage
+
     smoothed = np.empty_like(image)
     for channel, out in zip(image, smoothed, strict=True):
         ndimage.gaussian_filter(channel, sigma, output=out, truncate=3.0, mode="nearest")

@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.spatial import KDTree
 
 from fedvox.common.tasks.geometry import bounding_box
 from fedvox.common.tasks.task import Tally
@@ -70,6 +68,8 @@ def hd95(first: Mask, second: Mask, spacing: tuple[float, ...]) -> float:
     """95th percentile of the surface distance in mm; the volume's diagonal where one is empty."""
     if not first.any() or not second.any():
         return float(np.linalg.norm(np.multiply(first.shape, spacing)))
+    from scipy.spatial import KDTree
+
     box = bounding_box(first | second)
     near, far = (_surface(mask[box]) * np.asarray(spacing) for mask in (first, second))
     there, back = KDTree(far).query(near)[0], KDTree(near).query(far)[0]
@@ -78,6 +78,8 @@ def hd95(first: Mask, second: Mask, spacing: tuple[float, ...]) -> float:
 
 def _surface(mask: Mask) -> npt.NDArray[np.intp]:
     """Indices of the voxels that have a neighbour (by face) outside of the mask or the volume."""
+    from scipy import ndimage
+
     return np.argwhere(mask & ~ndimage.binary_erosion(mask))
 
 

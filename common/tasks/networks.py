@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable
 from typing import TypedDict
 
-import torch
 from monai.networks.blocks.squeeze_and_excitation import (
     SEBottleneck,
     SEResNetBottleneck,
@@ -46,9 +45,8 @@ def build_network(study: Study) -> nn.Module:
     """The network of a study with its initial weights; the same bits for the same study."""
     _check(study)
     make = _MAKERS[study.model.name]
-    with torch.device("meta"):
-        probe = make(study)
-    voxels = map_voxels(probe, (study.data.channels, *study.data.patch))
+    with OwnGenerator(study.study.seed):
+        voxels = map_voxels(lambda: make(study), (study.data.channels, *study.data.patch))
     with OwnGenerator(study.study.seed):
         network = make(study)
     replace_batch_norm(network, voxels, study.model)

@@ -13,7 +13,7 @@ every such layer is then replaced. So all of them get the same norms by the same
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -22,22 +22,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedvox.common.errors import StudyError
 from fedvox.common.study.sections import ModelSection
+from fedvox.common.tasks.shapes import walk_through
 
 _FEWEST_NUMBERS = 16
 
 
-def map_voxels(probe: nn.Module, image_shape: Sequence[int]) -> dict[str, int]:
-    """Voxels of the map that reaches each batch norm of a network on the meta device, by layer."""
+def map_voxels(make: Callable[[], nn.Module], image_shape: Sequence[int]) -> dict[str, int]:
+    """Voxels of the map that reaches each batch norm of a network, by layer."""
     voxels: dict[str, int] = {}
 
     def note(name: str, _module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         voxels[name] = math.prod(inputs[0].shape[2:])
 
-    for name, module in probe.named_modules():
-        if isinstance(module, _BatchNorm):
-            module.register_forward_pre_hook(partial(note, name))
-    with torch.no_grad():
-        probe.eval()(torch.empty((1, *image_shape), device="meta"))
+    def watch(network: nn.Module) -> None:
+        for name, module in network.named_modules():
+            if isinstance(module, _BatchNorm):
+                module.register_forward_pre_hook(partial(note, name))
+
+    walk_through(make, image_shape, watch)
     return voxels
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from monai.inferers.utils import sliding_window_inference
 from monai.losses.dice import DiceLoss
 from torch import nn
 from torch.nn import functional
@@ -86,6 +85,8 @@ class Segmentation:
         autocast_dtype: torch.dtype | None,
     ) -> npt.NDArray[np.uint8]:
         """The label map of a whole case, from overlapping windows weighted by a Gaussian."""
+        from monai.inferers.utils import sliding_window_inference  # which loads nibabel
+
         patch = self.study.data.patch
         image = torch.from_numpy(np.array(pad_to(case.image, patch)))[None].to(device)
         with evaluating(model, device, autocast_dtype):

@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.interpolate import BSpline
 from torch.nn import functional
 
+from fedvox.common.splines import spline_weights
 from fedvox.common.study.sections import AugmentSection
 
 _ELASTIC_CELLS = 4
@@ -130,11 +130,10 @@ def _spline(points: Floats, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
 
 @lru_cache(maxsize=32)
 def _spline_basis(edge: int) -> npt.NDArray[np.float32]:
-    knots = np.arange(-3, _ELASTIC_CELLS + 4, dtype=np.float64)
     places = np.linspace(0, _ELASTIC_CELLS, edge)
-    basis = BSpline.design_matrix(places, knots, 3).toarray().astype(np.float32)
+    basis = spline_weights(places, _ELASTIC_CELLS + 3).astype(np.float32)
     basis.setflags(write=False)
-    return np.asarray(basis)
+    return basis
 
 
 def _unit_grid(sources: npt.NDArray[np.float32], shape: tuple[int, ...]) -> torch.Tensor:

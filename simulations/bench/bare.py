@@ -36,6 +36,7 @@ class BareLoop:
             training.lr,
             (0.9, training.beta2),
             weight_decay=training.weight_decay,
+            fused=True,
         )
         self._batches = [
             Batches(

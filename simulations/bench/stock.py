@@ -1,4 +1,4 @@
-"""Federated averaging as a user of plain Flower writes it: NumPy arrays, FedAvg, run_simulation."""
+"""Federated averaging as a user of plain Flower writes it: MONAI, NumPy arrays, FedAvg."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
+from monai.losses.dice import DiceCELoss
+from monai.networks.nets.unet import UNet
 from torch import nn
 
-from fedvox.common.study import Study
-from fedvox.common.tasks.task import Task, task_for
-from fedvox.simulations.bench.arms import small_settings
-from fedvox.simulations.resolve import resolve_study
-
 _EXAMPLES = 4
+_EDGE = 16
+_BATCH = 2
 
 
 @dataclass(frozen=True)
 class _Parts:
     """What a process of Flower's engine builds once and keeps."""
 
-    study: Study
-    task: Task
     model: nn.Module
+    loss: nn.Module
 
 
 def simulate(sites: int, rounds: int, local_steps: int) -> int:
@@ -40,16 +38,16 @@ def simulate(sites: int, rounds: int, local_steps: int) -> int:
 
     def serve(grid: Grid, _: Context) -> None:
         strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=sites, min_available_nodes=sites)
-        model = _parts(sites, rounds, local_steps).model
+        model = _parts().model
         result = strategy.start(grid, ArrayRecord(_weights(model)), num_rounds=rounds)
         done.append(len(result.train_metrics_clientapp))
 
     def train(message: Message, context: Context) -> Message:
-        parts = _parts(sites, rounds, local_steps)
+        parts = _parts()
         arrays = message.content.array_records["arrays"].to_numpy_ndarrays()
         for tensor, array in zip(parts.model.state_dict().values(), arrays, strict=True):
             tensor.copy_(torch.from_numpy(array))
-        loss = _train(parts, int(context.node_config["partition-id"]))
+        loss = _train(parts, int(context.node_config["partition-id"]), local_steps)
         metrics = MetricRecord({"loss": loss, "num-examples": _EXAMPLES})
         record = ArrayRecord(_weights(parts.model))
         return Message(RecordDict({"arrays": record, "metrics": metrics}), reply_to=message)
@@ -73,28 +71,36 @@ def simulate(sites: int, rounds: int, local_steps: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _parts(sites: int, rounds: int, local_steps: int) -> _Parts:
+def _parts() -> _Parts:
+    """The network of `arms.small_settings`, and the same loss."""
     torch.set_num_threads(1)
-    study, _ = resolve_study(None, small_settings(sites, rounds, local_steps))
-    task = task_for(study)
-    return _Parts(study, task, task.build())
+    model = UNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=3,
+        channels=(8, 16),
+        strides=(2,),
+        num_res_units=2,
+        norm=("instance", {"affine": True}),
+    )
+    return _Parts(model, DiceCELoss(to_onehot_y=True, softmax=True))
 
 
 def _weights(model: nn.Module) -> list[np.ndarray]:
     return [tensor.numpy() for tensor in model.state_dict().values()]
 
 
-def _train(parts: _Parts, seed: int) -> float:
-    training, model = parts.study.training, parts.model
-    shape = (training.batch_size, 1, *parts.study.data.patch)
+def _train(parts: _Parts, seed: int, local_steps: int) -> float:
+    model = parts.model
+    shape = (_BATCH, 1, _EDGE, _EDGE, _EDGE)
     rng = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), training.lr)
-    for _ in range(training.local_steps):
+    optimizer = torch.optim.AdamW(model.parameters(), 8e-3)
+    for _ in range(local_steps):
         # Patches out of thin air: this side is spared the preparing, reading and cutting.
         image = torch.from_numpy(rng.standard_normal(shape, np.float32))
-        label = torch.from_numpy(rng.integers(0, len(parts.task.classes), shape))
+        label = torch.from_numpy(rng.integers(0, 3, shape))
         optimizer.zero_grad()
-        loss = parts.task.loss(model(image), label)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = parts.loss(model(image), label)
+        loss.backward()
         optimizer.step()
     return float(loss.item())

@@ -10,8 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import BSpline
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+
+from fedvox.common.splines import spline_weights
 
 Field = npt.NDArray[np.float32]
 """[side, side, side]"""
@@ -35,11 +36,7 @@ def along_axes(field: Field, first: Matrix, second: Matrix, third: Matrix) -> Fi
 @lru_cache(maxsize=64)
 def _spline(side: int, knots: int) -> Matrix:
     """Cubic B-splines, scaled so that white noise on the knots keeps its deviation."""
-    inner = np.arange(-3, knots + 1, dtype=np.float64)
-    places = np.linspace(0, knots - 3, side)
-    places[-1] -= 1e-9
-    weights = BSpline.design_matrix(places, inner, 3).toarray()
-    return _unit_rows(weights)
+    return _unit_rows(spline_weights(np.linspace(0, knots - 3, side), knots))
 
 
 @lru_cache(maxsize=256)

@@ -36,7 +36,7 @@ def test_training_is_the_plain_loop_that_torch_users_write(study: Study, store: 
     model = learner.task.build().to(memory_format=torch.channels_last_3d)
     model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
     optimizer = torch.optim.AdamW(
-        model.parameters(), weight_decay=study.training.weight_decay, betas=(0.9, 0.99)
+        model.parameters(), weight_decay=study.training.weight_decay, betas=(0.9, 0.99), fused=True
     )
     stream = Batches(learner.task, store, KEYS, 5).of(stretch, 2, learner.device)
     losses = []
