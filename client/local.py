@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from fedvox.client.training.batches import Batches, seed_of
 from fedvox.client.training.learner import Learner, Pull, Trained
 from fedvox.client.training.schedule import Stretch
 from fedvox.common.arrays import Arrays, add, delta
+from fedvox.common.messages import Figures
 from fedvox.common.study import Study
 
 State = Mapping[str, Arrays]
@@ -21,41 +23,76 @@ class Local:
     """What a round of local work leaves: groups to send, groups to keep, figures."""
 
     arrays: Mapping[str, Arrays]
-    state: Mapping[str, Arrays]
-    loss: float
-    seconds: float
-    rate: float
-    """Mean learning rate."""
+    state: dict[str, Arrays]
+    figures: Figures
 
 
-def train_locally(
-    learner: Learner,
-    weights: Arrays,
-    received: Mapping[str, Arrays],
-    before: State,
-    batches: Batches,
-    stretch: Stretch,
-) -> Local:
+@dataclass(frozen=True)
+class LocalWork:
     """One round at a site, by the study's strategy."""
-    study = learner.study
-    name = study.strategy.name
-    start = _with_local_layers(weights, before) if name == "fedbn" else weights
-    pull = _pull(study, weights, received, before)
-    trained = _train(learner, start, batches, stretch, before.get("moments"), pull)
-    sent: dict[str, Arrays] = {"update": trained.update}
-    kept: dict[str, Arrays] = {}
-    if study.training.optimizer_state == "keep":
-        kept["moments"] = trained.moments
-    if name == "scaffold":
-        sent["control"], kept["control"] = _control(trained, received["control"], before)
-    if name == "fedbn":
-        norms = learner.norm_names()
-        sent["update"] = {k: v for k, v in trained.update.items() if k not in norms}
-        kept["layers"] = {k: trained.weights[k] for k in norms}
-    if name == "ditto":
-        kept |= _personal(learner, weights, before, batches, stretch)
-    rate = trained.rate_sum / stretch.steps
-    return Local(sent, kept, trained.loss, trained.seconds, rate)
+
+    learner: Learner
+    weights: Arrays
+    received: Mapping[str, Arrays]
+    before: State
+    batches: Batches
+    stretch: Stretch
+
+    @property
+    def seed(self) -> int:
+        """Of what is drawn in this round: the masks of dropout, patches and augmentation."""
+        return seed_of(self.batches.seed, self.stretch.first_example)
+
+    def train(self, private: Iterable[Tensor] | None = None) -> Local:
+        """Trains; what is sent comes from `private` gradients, if there are any.
+
+        What stays at the site needs none.
+        """
+        name = self.learner.study.strategy.name
+        trained = self._federated(private)
+        sent: dict[str, Arrays] = {"update": trained.update}
+        kept: dict[str, Arrays] = {}
+        if self.learner.study.training.optimizer_state == "keep":
+            kept["moments"] = trained.moments
+        if name == "scaffold":
+            control = self.received["control"]
+            sent["control"], kept["control"] = _control(trained, control, self.before)
+        if name == "fedbn":
+            norms = self.learner.norm_names()
+            sent["update"] = {k: v for k, v in trained.update.items() if k not in norms}
+            kept["layers"] = {k: trained.weights[k] for k in norms}
+        if name == "ditto":
+            kept |= self._personal()
+        rate = trained.rate_sum / self.stretch.steps
+        figures = {"loss": trained.loss, "seconds": trained.seconds, "lr": rate}
+        return Local(sent, kept, figures)
+
+    def _federated(self, private: Iterable[Tensor] | None) -> Trained:
+        study, before = self.learner.study, self.before
+        fedbn = study.strategy.name == "fedbn"
+        start = _with_local_layers(self.weights, before) if fedbn else self.weights
+        pull = _pull(study, self.weights, self.received, before)
+        if private is None:
+            pull = replace(pull, grad_clip=study.training.grad_clip)
+        gradients = self._plain() if private is None else private
+        moments = before.get("moments")
+        return self.learner.train(start, gradients, self.stretch, moments, pull, self.seed)
+
+    def _personal(self) -> dict[str, Arrays]:
+        study = self.learner.study
+        pull = Pull(study.strategy.ditto_lambda, self.weights, grad_clip=study.training.grad_clip)
+        start = self.before.get("personal") or self.weights
+        moments = self.before.get("personal_moments")
+        trained = self.learner.train(start, self._plain(), self.stretch, moments, pull, self.seed)
+        kept: dict[str, Arrays] = {"personal": trained.weights}
+        if study.training.optimizer_state == "keep":
+            kept["personal_moments"] = trained.moments
+        return kept
+
+    def _plain(self) -> Iterable[Tensor]:
+        learner = self.learner
+        size = learner.study.training.batch_size
+        return learner.gradients(self.batches.of(self.stretch, size, learner.device))
 
 
 def weights_to_evaluate(study: Study, learner: Learner, weights: Arrays, state: State) -> Arrays:
@@ -65,19 +102,6 @@ def weights_to_evaluate(study: Study, learner: Learner, weights: Arrays, state: 
     if study.strategy.name == "fedbn":
         return _with_local_layers(weights, state)
     return weights
-
-
-def _train(
-    learner: Learner,
-    weights: Arrays,
-    batches: Batches,
-    stretch: Stretch,
-    moments: Arrays | None,
-    pull: Pull,
-) -> Trained:
-    stream = batches.of(stretch, learner.study.training.batch_size, learner.device)
-    seed = seed_of(batches.seed, stretch.first_example)
-    return learner.train(weights, stream, stretch, moments, pull, seed)
 
 
 def _pull(study: Study, weights: Arrays, received: Mapping[str, Arrays], before: State) -> Pull:
@@ -98,19 +122,6 @@ def _control(trained: Trained, shared: Arrays, before: State) -> tuple[Arrays, A
         for name, control in shared.items()
     }
     return change, {**change, **add(own, change)}
-
-
-def _personal(
-    learner: Learner, weights: Arrays, before: State, batches: Batches, stretch: Stretch
-) -> dict[str, Arrays]:
-    pull = Pull(mu=learner.study.strategy.ditto_lambda, anchor=weights)
-    start = before.get("personal") or weights
-    moments = before.get("personal_moments")
-    trained = _train(learner, start, batches, stretch, moments, pull)
-    kept: dict[str, Arrays] = {"personal": trained.weights}
-    if learner.study.training.optimizer_state == "keep":
-        kept["personal_moments"] = trained.moments
-    return kept
 
 
 def _with_local_layers(weights: Arrays, state: State) -> Arrays:

@@ -5,29 +5,50 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
-from fedvox.client.local import train_locally, weights_to_evaluate
+from fedvox.client.guard import Guard, Payload
+from fedvox.client.ledger.work import Reservation
+from fedvox.client.local import LocalWork, weights_to_evaluate
 from fedvox.client.state import SiteState
 from fedvox.client.store import Store
 from fedvox.client.training.batches import Batches, seed_of
 from fedvox.client.training.learner import Learner
+from fedvox.client.training.private.steps import private_steps
 from fedvox.client.training.schedule import stretch_of_round
 from fedvox.common import __version__
 from fedvox.common.arrays import Arrays, sha256_of
 from fedvox.common.errors import FedvoxError, Refusal, ResourceError, SiteError, StudyError
 from fedvox.common.messages import Reply, Request
-from fedvox.common.study import Study, contract_hash, parse_study
+from fedvox.common.privacy.bucket import bucketed
+from fedvox.common.privacy.terms import Terms, terms_for
+from fedvox.common.study import Study, contract_hash, parse_study, study_hash
 
 log = logging.getLogger(__name__)
 
 
+People = tuple[tuple[str, ...], ...]
+"""The store keys of each patient's cases."""
+
+
 @dataclass(frozen=True)
 class Roster:
-    """Which cases a site has for what: store keys by split, and of how many patients."""
+    """Whose cases a site has for what, by split."""
 
-    keys: Mapping[str, tuple[str, ...]]
-    patients: Mapping[str, int]
+    people: Mapping[str, People]
+
+    @cached_property
+    def keys(self) -> Mapping[str, tuple[str, ...]]:
+        """The cases of all patients of a split."""
+        return {
+            split: tuple(key for cases in people for key in cases)
+            for split, people in self.people.items()
+        }
+
+    @cached_property
+    def patients(self) -> Mapping[str, int]:
+        """How many patients a split has."""
+        return {split: len(people) for split, people in self.people.items()}
 
 
 @lru_cache(maxsize=8)
@@ -43,13 +64,21 @@ class Site:
     """A hospital's cases, state and answers for one study. One request at a time."""
 
     def __init__(
-        self, name: str, roster: Roster, store: Store, state: SiteState, contract: str
+        self,
+        name: str,
+        roster: Roster,
+        store: Store,
+        state: SiteState,
+        contract: str,
+        guard: Guard | None = None,
     ) -> None:
+        """Without a guard the site takes no part in studies that promise privacy."""
         self.name = name
         self._roster = roster
         self._store = store
         self._state = state
         self._contract = contract
+        self._guard = guard
 
     def answer(self, request: Request, learner: Learner | None) -> Reply:
         """The reply to a request; a refusal where the work cannot or must not be done."""
@@ -73,8 +102,10 @@ class Site:
         study = read_study(request.study)
         if contract_hash(study) != self._contract:
             raise SiteError(Refusal.CONTRACT, "data prepared under another contract")
+        if study.privacy.mode == "patient" and self._guard is None:
+            raise SiteError(Refusal.PRIVACY, "this site keeps no ledger")
         if request.kind == "describe":
-            return self._describe()
+            return self._describe(study)
         if learner is None:
             raise SiteError(Refusal.INTERNAL, "no learner for a request that needs one")
         weights = request.arrays.get("weights", {})
@@ -84,11 +115,12 @@ class Site:
             return self._train(request, weights, study, learner)
         return self._evaluate(request, weights, study, learner)
 
-    def _describe(self) -> Reply:
-        facts = {f"patients_{split}": number for split, number in self._roster.patients.items()}
+    def _describe(self, study: Study) -> Reply:
+        splits = self._roster.patients
+        facts = {f"patients_{split}": self._count(study, split) for split in splits}
         return Reply(
             self.name,
-            examples=self._roster.patients.get("train", 0),
+            examples=self._count(study, "train"),
             facts={**facts, "contract": self._contract, "fedvox": __version__},
         )
 
@@ -97,18 +129,48 @@ class Site:
         batches = Batches(learner.task, self._store, keys, seed_of(study.study.seed, self.name))
         stretch = stretch_of_round(study.training, request.round)
         before = self._state.before(request.round)
-        done = train_locally(learner, weights, request.arrays, before, batches, stretch)
-        self._state.keep(request.round, done.state)
+        work = LocalWork(learner, weights, request.arrays, before, batches, stretch)
+        if study.privacy.mode == "patient":
+            sent = self._train_privately(request, study, work)
+        else:
+            done = work.train()
+            self._state.keep(request.round, done.state)
+            sent = Payload(done.arrays, done.figures)
         return Reply(
             self.name,
             request.round,
             request.weights_sha256,
-            examples=self._roster.patients["train"],
-            arrays=done.arrays,
-            figures={"loss": done.loss, "seconds": done.seconds, "lr": done.rate},
+            examples=self._count(study, "train"),
+            arrays=sent.arrays,
+            figures=sent.figures,
         )
 
+    def _train_privately(self, request: Request, study: Study, work: LocalWork) -> Payload:
+        guard = self._guard
+        if guard is None:
+            raise SiteError(Refusal.PRIVACY, "this site keeps no ledger")
+        terms = terms_for(study, self._count(study, "train"))
+
+        def perform(charged: Reservation) -> Payload:
+            noise = guard.noise_for(study_hash(study), request.round, request.weights_sha256)
+            steps = private_steps(work, self._store, self._roster.people["train"], terms, noise)
+            done = work.train(steps)
+            steps.require_as_charged()
+            # Before the release: whoever is answered from the outbox finds this state as well.
+            self._state.keep(request.round, done.state | steps.state(), now=True)
+            shown = done.figures if guard.shows_figures else {"lr": done.figures["lr"]}
+            return Payload(done.arrays, {**shown, **_accounts(terms, charged, steps.clip_norm)})
+
+        return guard.once(study, request.round, request.weights_sha256, terms, perform)
+
+    def _count(self, study: Study, split: str) -> int:
+        """Patients of a split, as exactly as may be known outside."""
+        exact = self._roster.patients.get(split, 0)
+        return bucketed(exact) if study.privacy.mode == "patient" else exact
+
     def _evaluate(self, request: Request, weights: Arrays, study: Study, learner: Learner) -> Reply:
+        if study.privacy.mode == "patient" and not (self._guard and self._guard.shows_figures):
+            raise SiteError(Refusal.PRIVACY, "metrics are not covered by what is charged")
         split = str(request.settings.get("split", "test"))
         keys = self._keys(split)
         own = weights_to_evaluate(study, learner, weights, self._state.before(request.round + 1))
@@ -117,7 +179,7 @@ class Site:
             self.name,
             request.round,
             request.weights_sha256,
-            examples=self._roster.patients[split],
+            examples=self._count(study, split),
             arrays={"tally": tally},
         )
 
@@ -129,3 +191,15 @@ class Site:
 
     def _refusal(self, request: Request, refusal: Refusal) -> Reply:
         return Reply(self.name, request.round, request.weights_sha256, refusal=refusal)
+
+
+def _accounts(terms: Terms, charged: Reservation, clip_norm: float) -> dict[str, float]:
+    """What the steps were, and what the study has spent of the patients' privacy with them."""
+    return {
+        "epsilon": charged.study_epsilon,
+        "delta": terms.delta,
+        "noise_multiplier": terms.noise_multiplier,
+        "sample_rate": terms.sample_rate,
+        "steps": terms.steps_per_round,
+        "clip_norm": clip_norm,
+    }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedvox.client.recent import Groups, Recent
-from fedvox.common.arrays import Array, Arrays
+from fedvox.common.arrays import Arrays, flattened, grouped
 from fedvox.common.codec import CodecError, decode, encoded_parts
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.files import write_bytes_atomic, writing
@@ -52,23 +52,18 @@ class SiteState:
             arrays = decode(path.read_bytes())
         except (OSError, CodecError) as error:
             raise SiteError(Refusal.INTERNAL, f"{path}: damaged: {error}") from None
-        groups: dict[str, dict[str, Array]] = {}
-        for key, array in arrays.items():
-            group, _, name = key.partition(":")
-            groups.setdefault(group, {})[name] = array
-        return dict(groups)
+        return dict(grouped(arrays))
 
-    def keep(self, round_number: int, groups: Mapping[str, Arrays]) -> None:
-        """Makes the groups the state after a round; durable when `perform` has done it.
+    def keep(self, round_number: int, groups: Mapping[str, Arrays], now: bool = False) -> None:
+        """Makes the groups the state after a round; durable `now`, or when `perform` has done it.
 
         What there is of later rounds goes: it is from before the run went back.
         """
-        flat = {
-            f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()
-        }
+        flat = flattened(groups)
         if flat:
             self._recent.put(self._path(round_number), groups)
-            self._perform(lambda: self._write(round_number, flat))
+            perform = at_once if now else self._perform
+            perform(lambda: self._write(round_number, flat))
 
     def _write(self, round_number: int, flat: Arrays) -> None:
         with writing(self._folder):

@@ -62,3 +62,17 @@ def require_finite(arrays: Arrays, what: str) -> None:
 def count(arrays: Arrays) -> int:
     """Number of elements."""
     return sum(int(array.size) for array in arrays.values())
+
+
+def flattened(groups: Mapping[str, Arrays]) -> dict[str, Array]:
+    """Groups of tensors as one, named GROUP:NAME."""
+    return {f"{group}:{name}": a for group, arrays in groups.items() for name, a in arrays.items()}
+
+
+def grouped(flat: Arrays) -> dict[str, dict[str, Array]]:
+    """The groups that `flattened` made one; empty groups are not found again."""
+    groups: dict[str, dict[str, Array]] = {}
+    for key, array in flat.items():
+        group, _, name = key.partition(":")
+        groups.setdefault(group, {})[name] = array
+    return groups

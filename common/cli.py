@@ -17,8 +17,10 @@ from fedvox.common import __version__
 COMMANDS = {
     "simulate": ("fedvox.simulations.cli", "train a study across simulated hospitals"),
     "study": ("fedvox.common.study.cli", "write or check a study file"),
+    "privacy": ("fedvox.common.privacy.cli", "plan what a study spends of its patients' privacy"),
     "report": ("fedvox.server.report.cli_report", "render the report of a run again"),
     "compare": ("fedvox.server.report.cli_compare", "lay runs side by side"),
+    "site": ("fedvox.client.cli", "what a hospital runs: its ledger"),
 }
 """Name -> (module with add_arguments(parser) and run(args), one line of help)."""
 

@@ -65,13 +65,16 @@ class ResourceError(FedvoxError):
 class Refusal(StrEnum):
     """Why a site sent no update: the only reasons that may leave it, each with its sentence."""
 
+    BUDGET = "budget"
     CONTRACT = "contract"
     EMPTY = "empty"
     INTERNAL = "internal"
     LABELS = "labels"
     NOT_FINITE = "not-finite"
+    PRIVACY = "privacy"
     RESOURCES = "resources"
     STUDY = "study"
+    UNSAFE = "unsafe"
     WEIGHTS = "weights"
 
     @property
@@ -81,13 +84,16 @@ class Refusal(StrEnum):
 
 
 _SENTENCES = {
+    Refusal.BUDGET: "the site's privacy budget for this data is spent",
     Refusal.CONTRACT: "the site's data was prepared under another data contract",
     Refusal.EMPTY: "the site has no data for this request",
     Refusal.INTERNAL: "the site could not do the work; its own log says why",
     Refusal.LABELS: "the site's labels do not fit the study's label map",
     Refusal.NOT_FINITE: "training produced numbers that are not finite",
+    Refusal.PRIVACY: "the request asks for less privacy than the site demands",
     Refusal.RESOURCES: "the site lacks the memory or disk for this request",
     Refusal.STUDY: "the study in the request is not one this site can run",
+    Refusal.UNSAFE: "the update failed the site's privacy check and was not released",
     Refusal.WEIGHTS: "the weights in the request are damaged or do not fit the model",
 }
 

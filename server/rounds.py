@@ -186,9 +186,9 @@ class _Intake:
 
     def _mean(self, figure: str) -> float:
         """Over the sites' examples, in the order of their names."""
-        sites = [self._sites[site] for site in sorted(self._sites)]
-        total = sum(site["examples"] for site in sites)
-        return sum(site[figure] * site["examples"] for site in sites if figure in site) / total
+        told = [self._sites[site] for site in sorted(self._sites) if figure in self._sites[site]]
+        total = sum(site["examples"] for site in told)
+        return sum(site[figure] * site["examples"] for site in told) / total if total else math.nan
 
 
 def _require_quorum(answers: Answers, study: Study, asked: int, number: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from fedvox.client.site import Roster
 from fedvox.client.training.batches import Batch, Batches, seed_of
-from fedvox.client.training.learner import Learner
+from fedvox.client.training.learner import Learner, Pull
 from fedvox.client.training.schedule import Stretch
 from fedvox.common.arrays import Arrays
 from fedvox.common.codec import CodecError, decode, encode, notes_of
@@ -146,8 +146,10 @@ class _Work:
             batches = Batches(learner.task, self._consortium.store, keys, seed)
             stretch = Stretch(steps, 0.0, 1.0)
             stream = batches.of(stretch, self._study.training.batch_size, learner.device)
-            reported = self._reported(stream, name, steps)
-            weights = learner.train(weights, reported, stretch, seed=seed_of(seed, 0)).weights
+            gradients = learner.gradients(self._reported(stream, name, steps))
+            pull = Pull(grad_clip=self._study.training.grad_clip)
+            trained = learner.train(weights, gradients, stretch, None, pull, seed_of(seed, 0))
+            weights = trained.weights
         store, rosters = self._consortium.store, self._consortium.rosters
         tests = {site: rosters[site].keys.get("test", ()) for site in self._consortium.sites}
         return {

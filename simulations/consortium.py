@@ -139,12 +139,8 @@ def _strata(study: Study, cases: Mapping[str, Prepared]) -> dict[str, int]:
 
 
 def _roster(rows: Sequence[Row], store_keys: Mapping[str, str]) -> Roster:
-    keys: dict[str, list[str]] = {}
-    patients: dict[str, set[str]] = {}
+    people: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        keys.setdefault(row.split, []).append(store_keys[row.case])
-        patients.setdefault(row.split, set()).add(row.patient)
-    return Roster(
-        {split: tuple(cases) for split, cases in keys.items()},
-        {split: len(people) for split, people in patients.items()},
-    )
+        cases = people.setdefault(row.split, {}).setdefault(row.patient, [])
+        cases.append(store_keys[row.case])
+    return Roster({s: tuple(map(tuple, patients.values())) for s, patients in people.items()})

@@ -16,6 +16,7 @@ from fedvox.client.store import cache_folder
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.study import Study, contract_hash, study_hash
 from fedvox.simulations.consortium import Consortium, gather
+from fedvox.simulations.guards import simulated_guard
 from fedvox.simulations.sources import open_source
 
 _RECENT_BYTES = 256 << 20
@@ -54,7 +55,10 @@ class SimulatedSites:
         name = consortium.sites[index]
         state = SiteState(self._home / name, study_hash(study), self.perform, self._recent)
         roster, contract = consortium.rosters[name], contract_hash(consortium.study)
-        return Site(name, roster, consortium.store, state, contract)
+        guard = None
+        if study.privacy.mode == "patient":
+            guard = simulated_guard(self._home / name, name, roster, study)
+        return Site(name, roster, consortium.store, state, contract, guard)
 
     def _gathered(self, study: Study) -> Consortium:
         with self._lock:

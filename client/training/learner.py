@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from fedvox.client.store import Store
 from fedvox.client.training.batches import Batch
 from fedvox.client.training.device import choose_device
 from fedvox.client.training.optimizer import LocalOptimizer, on_cpu
+from fedvox.client.training.private.clipping import GradientEngine
+from fedvox.client.training.private.plan import make_engine, plan_by_shape
 from fedvox.client.training.schedule import Stretch, rates
 from fedvox.client.training.small_maps import shelter_small_maps
 from fedvox.common.arrays import Arrays, delta, require_finite
@@ -27,13 +30,15 @@ from fedvox.common.tasks.task import Prepared, Tally, Task, task_for
 
 @dataclass(frozen=True)
 class Pull:
-    """What bends the local steps: a proximal term and a correction of the gradients."""
+    """What bends the local steps: a proximal term, a correction of the gradients, a limit."""
 
     mu: float = 0.0
     """Strength of the pull towards `anchor`."""
     anchor: Arrays = field(default_factory=dict)
     correction: Arrays = field(default_factory=dict)
     """Added to every gradient (scaffold: c - c_site)."""
+    grad_clip: float = 0.0
+    """Largest norm of a step's gradient, pulled and corrected; 0: no limit."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +72,27 @@ class Learner:
             shelter_small_maps(self.model)
         self._tensors = dict(self.model.state_dict(keep_vars=True))
 
+    @cached_property
+    def clipping(self) -> GradientEngine:
+        """Works out the clipped gradients of patients; its way follows from the shapes alone."""
+        data = self.study.data
+        image = torch.zeros(1, data.channels, *data.patch, device=self.device.torch_device)
+        plan = plan_by_shape(self.model, image.to(memory_format=self.device.layout))
+        return make_engine(plan, self.model, self.task.loss, self.autocast)
+
     def train(
         self,
         weights: Arrays,
-        batches: Iterable[Batch],
+        gradients: Iterable[Tensor],
         stretch: Stretch,
         moments: Arrays | None = None,
         pull: Pull | None = None,
         seed: int = 0,
     ) -> Trained:
-        """Takes the steps of a stretch from `weights`; SiteError where numbers are not finite."""
+        """Takes the steps of a stretch from `weights`; SiteError where numbers are not finite.
+
+        `gradients` fills the gradients of the parameters for each step, and gives its loss.
+        """
         begun = time.perf_counter()
         training = self.study.training
         self.load(weights)
@@ -86,17 +102,11 @@ class Learner:
         bend = self._bend(pull or Pull())
         losses: list[Tensor] = []
         schedule = rates(training, stretch)
-        for (image, label), rate in zip(batches, schedule, strict=True):
-            optimizer.clear()
-            with self._autocast():
-                output = self.model(image)
-            loss = self.task.loss(output, label)
-            loss.backward()  # type: ignore[no-untyped-call]
+        for loss, rate in zip(gradients, schedule, strict=True):
             bend()
-            if training.grad_clip:
-                nn.utils.clip_grad_norm_(self.model.parameters(), training.grad_clip)
             optimizer.step(rate)
-            losses.append(loss.detach())
+            optimizer.clear()
+            losses.append(loss)
         mean_loss = float(torch.stack(losses).mean())
         after = self.weights()
         update = delta(after, weights)
@@ -105,6 +115,15 @@ class Learner:
         keep = training.optimizer_state == "keep"
         kept = optimizer.moments() if keep else {}
         return Trained(after, update, kept, mean_loss, sum(schedule), seconds)
+
+    def gradients(self, batches: Iterable[Batch]) -> Iterator[Tensor]:
+        """Plain gradients: the mean over each batch."""
+        for image, label in batches:
+            with self.autocast():
+                output = self.model(image)
+            loss = self.task.loss(output, label)
+            loss.backward()  # type: ignore[no-untyped-call]
+            yield loss.detach()
 
     def evaluate(self, weights: Arrays, store: Store, keys: Iterable[str]) -> Tally:
         """The summed tally over the cases."""
@@ -145,7 +164,8 @@ class Learner:
             for tensor in layer.state_dict()
         )
 
-    def _autocast(self) -> AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision of the forward pass."""
         device = self.device
         return torch.autocast(
             device.torch_device.type, device.autocast, enabled=device.autocast is not None
@@ -163,6 +183,7 @@ class _Bend:
             return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
         self._mu = pull.mu
+        self._grad_clip = pull.grad_clip
         self._parameters = dict(model.named_parameters())
         self._anchor = tensors(pull.anchor) if pull.mu else {}
         self._correction = tensors(pull.correction)
@@ -176,6 +197,8 @@ class _Bend:
                 parameter.grad.add_(parameter - self._anchor[name], alpha=self._mu)
             if name in self._correction:
                 parameter.grad.add_(self._correction[name])
+        if self._grad_clip:
+            nn.utils.clip_grad_norm_(self._parameters.values(), self._grad_clip)
 
 
 def _require_finite(loss: float, update: Arrays) -> None:

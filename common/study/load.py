@@ -109,10 +109,14 @@ def _apply(tables: dict[str, Any], setting: str) -> None:
 
 
 def _value(raw: str) -> Any:
-    """A value from the command line: TOML where it is TOML, else the bare text."""
+    """A value from the command line: TOML where it is TOML, a number, else the bare text."""
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return float(raw)  # TOML has no .5
+    except ValueError:
         return raw
 
 

@@ -15,7 +15,7 @@ from fedvox.common.messages import Kind, Reply, Request
 from fedvox.common.study import Study, contract_hash, dump_study, study_hash
 from fedvox.common.tasks.task import initial_weights
 
-ROSTER = Roster({"train": ("c0", "c1", "c2", "c3"), "test": ("c4", "c5")}, {"train": 3, "test": 2})
+ROSTER = Roster({"train": (("c0", "c1"), ("c2",), ("c3",)), "test": (("c4",), ("c5",))})
 
 
 def site_for(study: Study, store: Store, home: Path, roster: Roster = ROSTER) -> Site:
@@ -85,7 +85,7 @@ def test_what_must_not_be_done_is_refused_with_a_code_and_nothing_else(
     assert refusal(site, replace(good, study="[oops]\nx = 1"), learner) is Refusal.STUDY
     other = tiny("data.window=[0.0, 1.0]")
     assert refusal(site, request(other, "train", 1, weights), learner) is Refusal.CONTRACT
-    empty = site_for(study, store, tmp_path, Roster({}, {}))
+    empty = site_for(study, store, tmp_path, Roster({}))
     assert refusal(empty, good, learner) is Refusal.EMPTY
     nan = {name: np.full_like(w, np.nan) for name, w in weights.items()}
     assert refusal(site, request(study, "train", 1, nan), learner) is Refusal.NOT_FINITE
@@ -94,7 +94,7 @@ def test_what_must_not_be_done_is_refused_with_a_code_and_nothing_else(
 def test_an_unexpected_error_leaves_as_a_code_and_stays_in_the_log(
     study: Study, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    roster = Roster({"train": ("patient-Meier",)}, {"train": 1})  # a case the store does not have
+    roster = Roster({"train": (("patient-Meier",),)})  # a case the store does not have
     site, weights = site_for(study, store, tmp_path, roster), initial_weights(study)
     reply = site.answer(request(study, "train", 1, weights), Learner(study))
     assert reply.refusal is Refusal.INTERNAL

@@ -181,7 +181,7 @@ def test_a_site_that_fails_once_is_asked_again_within_the_round(tmp_path: Path) 
 
 def test_a_site_without_training_patients_is_not_asked_to_train(tmp_path: Path) -> None:
     study = tiny("participation.quorum=1.0")
-    tests_only = Roster({"test": ("c5",)}, {"test": 1})
+    tests_only = Roster({"test": (("c5",),)})
     rosters = {site: three_cases(n) for n, site in enumerate(SITES)} | {"north": tests_only}
     done = run(study, tmp_path, sites=SmallSites(tmp_path, study, rosters))
     assert lines(tmp_path)[0]["asked"] == ["east", "west"]

@@ -31,7 +31,7 @@ weights = learner.weights()
 shape = (study.training.batch_size, 1, *study.data.patch)
 batch = torch.zeros(shape), torch.zeros(shape, dtype=torch.int64)
 before = peak()
-learner.train(weights, [batch, batch], Stretch(2, 0.0, 1.0))
+learner.train(weights, learner.gradients([batch, batch]), Stretch(2, 0.0, 1.0))
 print(json.dumps([needed_bytes(study, 1), peak() - before]))
 """
 

@@ -102,7 +102,7 @@ def test_what_is_finished_is_not_trained_again(
 def test_a_site_that_cannot_train_or_diverges_is_told(
     consortium: Consortium, tmp_path: Path
 ) -> None:
-    only_tests = Roster({"test": consortium.rosters["site-1"].keys["test"]}, {"test": 1})
+    only_tests = Roster({"test": consortium.rosters["site-1"].people["test"]})
     crippled = replace(consortium)
     crippled.__dict__["rosters"] = {**consortium.rosters, "site-1": only_tests}
     found, _ = run(crippled, tmp_path / "a")

@@ -43,11 +43,9 @@ class SmallSites:
 
 
 def three_cases(n: int) -> Roster:
-    train, test = (f"c{3 * n}", f"c{3 * n + 1}"), (f"c{3 * n + 2}",)
-    return Roster(
-        {"train": train, "validation": test, "test": test},
-        {"train": 1 + n, "test": 1, "validation": 1},
-    )
+    first, second, test = f"c{3 * n}", f"c{3 * n + 1}", ((f"c{3 * n + 2}",),)
+    train = ((first,), (second,)) if n else ((first, second),)
+    return Roster({"train": train, "validation": test, "test": test})
 
 
 def run(

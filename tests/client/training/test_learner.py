@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,8 @@ def train(
     pull: Pull | None = None,
 ) -> Trained:
     stream = Batches(learner.task, store, KEYS, 5).of(stretch, 2, learner.device)
-    return learner.train(weights, stream, stretch, moments, pull)
+    limited = replace(pull or Pull(), grad_clip=learner.study.training.grad_clip)
+    return learner.train(weights, learner.gradients(stream), stretch, moments, limited)
 
 
 def test_training_is_the_plain_loop_that_torch_users_write(study: Study, store: Store) -> None:

@@ -1,0 +1,1 @@
+"""Steps that keep every patient private: sampled, clipped, noised, and checked before release."""

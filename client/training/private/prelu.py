@@ -1,0 +1,46 @@
+"""PReLU with one slope, and the gradient of that slope for each sample.
+
+torch's own backward pass writes the slope's gradient voxel by voxel, in a loop that is not
+vectorised; on a processor that takes as long as a convolution.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def prelu(image: Tensor, slope: Tensor, slopes: Tensor) -> Tensor:
+    """PReLU by `slope`; `slopes` [samples] are copies of it that receive the gradients."""
+    result: Tensor = _PReLU.apply(image, slope, slopes)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _PReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, slope: Tensor, slopes: Tensor) -> Tensor:
+        """As torch does it."""
+        ctx.save_for_backward(image, slope)
+        return functional.prelu(image, slope)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:
+        """Where the image is negative the slope counts, elsewhere one."""
+        (gradient,) = gradients
+        image, slope = ctx.saved_tensors
+        image = image.to(gradient.dtype)
+        if gradient.stride() != image.stride():
+            # Element by element, two layouts cost more than a copy.
+            gradient = torch.empty_like(image).copy_(gradient)
+        of_image = torch.ops.aten.leaky_relu_backward(gradient, image, float(slope), False)
+        of_slopes = _of_slopes(image, gradient) if ctx.needs_input_grad[2] else None
+        return of_image, None, of_slopes
+
+
+def _of_slopes(image: Tensor, gradient: Tensor) -> Tensor:
+    """[samples] sum over the voxels of the gradient times what of the image is negative."""
+    products = image.clamp(max=0.0).mul_(gradient)
+    return products.sum(tuple(range(1, products.ndim)), dtype=torch.float32)

@@ -1,0 +1,1 @@
+"""What a study spends of its patients' privacy: (sampling rate, noise, steps) -> epsilon."""
