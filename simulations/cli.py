@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fedvox.common.errors import InputError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `fedvox simulate`."""
@@ -30,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, metavar="N", help="sites trained at the same time")
     add("--baselines", action="store_true", help="also train the pooled model and each site alone")
     add("--folds", type=int, metavar="K", help="cross-validation: K runs, each patient tested once")
+    add("--epsilon", type=float, metavar="E", help="protect patients: what may be spent of privacy")
+    add("--delta", type=float, metavar="D", help="chance that epsilon does not hold")
+    add("--clip", type=float, metavar="C", help="largest norm of one patient's gradient")
+    add("--no-dp", action="store_true", help="protect nobody, whatever the study says")
     add("--seed", type=int, metavar="N", help="one seed, one model")
     add("--device", metavar="D", help="auto, cpu, cuda, cuda:N")
     add("--out", type=Path, metavar="DIR", help="run directory; default runs/NAME")
@@ -49,6 +55,9 @@ _KEYS = {
     "engine": "simulation.engine",
     "workers": "simulation.workers",
     "folds": "simulation.folds",
+    "epsilon": "privacy.epsilon",
+    "delta": "privacy.delta",
+    "clip": "privacy.clip_norm",
     "seed": "study.seed",
     "device": "training.device",
 }
@@ -58,6 +67,10 @@ def settings_of(args: argparse.Namespace) -> list[str]:
     """The options as --set settings; what --set itself says comes last and counts."""
     given = [(key, getattr(args, option)) for option, key in _KEYS.items()]
     settings = [f"{key}={value}" for key, value in given if value is not None]
+    if args.no_dp and args.epsilon is not None:
+        raise InputError("--epsilon and --no-dp contradict each other: give one of them")
+    if args.epsilon is not None or args.no_dp:
+        settings.append(f"privacy.mode={'none' if args.no_dp else 'patient'}")
     if args.baselines:
         settings.append("simulation.baselines=true")
     return settings + list(args.set)

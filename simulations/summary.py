@@ -24,6 +24,7 @@ from fedvox.simulations.baselines import POOLED, Baseline
 from fedvox.simulations.consortium import Consortium
 from fedvox.simulations.partition import table
 from fedvox.simulations.patients import SPLITS
+from fedvox.simulations.spending import privacy_of, spent_by_site
 
 _STAGES = ("prepare", "train", "baselines")
 
@@ -101,6 +102,7 @@ def summarise(
         "metrics": mean_over(by_site),
         "union": dict(test.union) if test else {},
         "sites": _sites(consortium, conducted, by_site, lines) if consortium else [],
+        "privacy": privacy_of(study, lines),
         "steps": {"federated": steps, "samples": steps * study.training.batch_size},
         "baselines": _baselines(baselines) if baselines is not None else None,
         "aside": _counts(consortium),
@@ -154,6 +156,7 @@ def _sites(
 ) -> list[dict[str, Any]]:
     refused = Counter(site for line in lines for site in line["refused"])
     absent = conducted.absent if conducted else {}
+    spent = spent_by_site(lines)
     return [
         {
             "name": held["name"],
@@ -162,6 +165,7 @@ def _sites(
             "metrics": dict(metrics.get(held["name"], {})),
             "rounds_refused": refused[held["name"]],
             "absent": absent.get(held["name"]),
+            **spent.get(held["name"], {}),
         }
         for held in holdings(consortium)
     ]

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from fedvox.common.study.privacy_rules import require_sound
 from fedvox.common.study.sections import (
     CLASSIFICATION_MODELS,
     SEGMENTATION_MODELS,
@@ -69,4 +70,5 @@ class Study(Section):
             raise ValueError("data.patch: a classifier sees whole volumes: patch must equal size")
         if kind == "classification" and not self.data.size:
             raise ValueError("data.size: a classifier sees whole volumes: set size and patch to it")
+        require_sound(self.privacy, self.training, self.strategy, self.participation)
         return self

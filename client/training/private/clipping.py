@@ -64,7 +64,8 @@ class Materialised:
 
     def squares(self) -> Tensor:
         """[patients]"""
-        return torch.linalg.vector_norm(self.gradients.flatten(1), dim=1).square()
+        norms: Tensor = torch.linalg.vector_norm(self.gradients.flatten(1), dim=1)
+        return norms.square()
 
     def weighted(self, factors: Tensor, keep: Tensor | None) -> Tensor:
         """[*shape]"""
