@@ -44,10 +44,13 @@ class LoopEngine:
         norms, losses = images.new_zeros(patients), images.new_zeros(patients)
         for patient in range(patients):
             own = owner == patient
+            image = images[own].requires_grad_()
             with self.autocast():
-                output = self.model(images[own])
+                output = self.model(image)
             loss = sample_losses(self.loss, output, labels[own]).mean()
-            found = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+            # The image's gradient is asked for as well: torch crashes in a group norm, channels
+            # last, that need not pass one on.
+            *found, _ = torch.autograd.grad(loss, [*weights.values(), image], allow_unused=True)
             gradients = dict(zip(weights, found, strict=True))
             losses[patient] = loss.detach()
             norms[patient] = _add_clipped(sums, gradients, clip_norm)
