@@ -20,6 +20,7 @@ from fedvox.server.meet import meet
 from fedvox.server.record import RoundLog
 from fedvox.server.rounds import Federation, run_rounds
 from fedvox.server.strategies.registry import strategy_for
+from fedvox.server.strategies.smoothed import model_of
 from fedvox.server.strategies.strategy import State
 
 
@@ -57,7 +58,7 @@ def conduct(
     patients = {site: reply.examples for site, reply in met.facts.items()}
     federation = Federation(grid, study, strategy, checkpoints, log, metrics, watch, patients)
     watch(Event("started", detail=_started(study, met.nodes, state, resumed_from)))
-    state = run_rounds(federation, met.nodes, state)
+    state = model_of(run_rounds(federation, met.nodes, state))
     model_sha256 = sha256_of(state.weights)
     save_model(folder / "model.safetensors", state.weights, study)
     test = evaluate(federation, met.nodes, state, state.round, "test")

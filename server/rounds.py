@@ -25,6 +25,7 @@ from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
 from fedvox.server.fold import FoldError
 from fedvox.server.record import RoundLog
+from fedvox.server.strategies.smoothed import model_of
 from fedvox.server.strategies.strategy import State, Strategy, Update
 
 
@@ -213,4 +214,4 @@ def _hint(answers: Answers) -> str:
 def _validate(
     federation: Federation, nodes: Mapping[str, int], state: State, number: int
 ) -> Evaluation | None:
-    return evaluate(federation, nodes, state, number, "validation")
+    return evaluate(federation, nodes, model_of(state), number, "validation")

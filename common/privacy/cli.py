@@ -9,6 +9,7 @@ from typing import Any
 
 COMMANDS = {
     "plan": ("fedvox.common.privacy.plan_cli", "what a study will spend, before it does"),
+    "frontier": ("fedvox.simulations.frontier.cli", "what each epsilon costs in quality"),
 }
 """Name -> (module with add_arguments(parser) and run(args), one line of help)."""
 

@@ -44,7 +44,8 @@ def without_paths(study: Study) -> Study:
         "source": Path(data.source).name or data.source,
         "partition": f"{kind}:{Path(place).name}" if colon and kind == "file" else data.partition,
     }
-    return study.model_copy(update={"data": data.model_copy(update=shown)})
+    model = study.model.model_copy(update={"start": Path(study.model.start).name})
+    return study.model_copy(update={"data": data.model_copy(update=shown), "model": model})
 
 
 def _sha256(plain: dict[str, Any]) -> str:

@@ -125,6 +125,14 @@ class ModelSection(Section):
     """Groups of group norm; lowered where a layer has fewer channels."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Dropout probability."""
+    standardise: bool = False
+    """Convolutions by weights of mean zero and deviation one: helps without batch norm."""
+    start: str = ""
+    """Weights to begin with: a run directory or a model.safetensors, such as of a study on public
+    data or phantoms. Empty: drawn from the seed."""
+    freeze: tuple[str, ...] = ()
+    """Parameters left as they are, by patterns of their names such as model.0.*; what is not
+    trained needs no noise."""
 
 
 class AugmentSection(Section):
@@ -214,6 +222,8 @@ class StrategySection(Section):
     """fedadam, fedyogi, fedadagrad: decay of the first moment."""
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
     """fedadam, fedyogi: decay of the second moment."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """The study's model is a moving average over rounds with this decay; 0: the last round's."""
     tau: float = Field(1e-3, gt=0)
     """fedadam, fedyogi, fedadagrad: floor of the adaptive denominator."""
     mu: float = Field(0.01, ge=0)

@@ -29,8 +29,10 @@ from torch import nn
 
 from fedvox.common.errors import StudyError
 from fedvox.common.study.schema import Study
+from fedvox.common.tasks.freezing import freeze
 from fedvox.common.tasks.norms import map_voxels, refuse_batch_norm, replace_batch_norm
 from fedvox.common.tasks.seeding import OwnGenerator, own_dropout
+from fedvox.common.tasks.standardise import standardise
 
 _SEGRESNET_LEVELS = 4
 _LARGE_IMAGE_VOXELS = 64
@@ -50,8 +52,11 @@ def build_network(study: Study) -> nn.Module:
     with OwnGenerator(study.study.seed):
         network = make(study)
     replace_batch_norm(network, voxels, study.model)
+    if study.model.standardise:
+        standardise(network)
     own_dropout(network)
     refuse_batch_norm(network)
+    freeze(network, study)
     return network
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fedvox.common.arrays import Arrays
 from fedvox.common.errors import StudyError
 from fedvox.common.study.schema import Study
+from fedvox.common.tasks.start import take_over
 from fedvox.common.volume import Volume
 
 if TYPE_CHECKING:
@@ -111,9 +113,10 @@ def _check_classes(study: Study) -> None:
         )
 
 
-def initial_weights(study: Study) -> dict[str, npt.NDArray[Any]]:
-    """The weights every run of the study starts from, decided by its seed alone."""
-    return {
+def initial_weights(study: Study) -> Arrays:
+    """The weights every run of the study starts from."""
+    drawn = {
         name: tensor.detach().cpu().numpy()
         for name, tensor in task_for(study).build().state_dict().items()
     }
+    return take_over(study, drawn)

@@ -1,4 +1,4 @@
-"""Curves over rounds: the training loss and the headline metric, of every site and of all."""
+"""Curves over rounds: training loss, headline metric and epsilon, of every site and of all."""
 
 from __future__ import annotations
 
@@ -59,8 +59,34 @@ def metric_chart(run: Run) -> Chart | None:
     return _chart("metric", title, together, by_site, "all sites together")
 
 
+def epsilon_chart(run: Run) -> Chart | None:
+    """What was spent of privacy by the end of each round; None where nothing was told."""
+    by_site = {
+        site.name: [
+            (record.number, record.sites[site.name]["epsilon"])
+            for record in run.rounds
+            if "epsilon" in record.sites.get(site.name, {})
+        ]
+        for site in run.sites
+    }
+    most, together = 0.0, []
+    for record in run.rounds:
+        told = [found["epsilon"] for found in record.sites.values() if "epsilon" in found]
+        most = max([most, *told])
+        together.append((record.number, most))
+    if not any(by_site.values()):
+        return None
+    title = "Epsilon over rounds"
+    return _chart("epsilon", title, together, by_site, "largest of all sites", from_zero=True)
+
+
 def _chart(
-    name: str, title: str, together: Points, by_site: Mapping[str, Points], label: str
+    name: str,
+    title: str,
+    together: Points,
+    by_site: Mapping[str, Points],
+    label: str,
+    from_zero: bool = False,
 ) -> Chart | None:
     together = _finite(together)
     curves = {site: _finite(points) for site, points in by_site.items()}
@@ -77,6 +103,8 @@ def _chart(
         rounds, values = zip(*together, strict=True)
         _mark(axes, rounds, values)
         keys = (Key(label, variable(INK)), *keys)
+    if from_zero:
+        axes.set_ylim(bottom=0)
     return Chart(to_svg(figure, name, title), keys)
 
 

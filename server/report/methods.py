@@ -34,6 +34,7 @@ def methods(run: Run) -> str:
         _local_training(study),
         _augmentation(study),
         _federation(study, len(run.sites)),
+        _protection(run),
         _comparison(run),
         _evaluation(run),
         _software(run),
@@ -117,6 +118,7 @@ def _preparation(study: Study) -> str:
 def _local_training(study: Study) -> str:
     training = study.training
     patches = " volumes"
+    private = study.privacy.mode != "none"
     if study.task.kind == "segmentation":
         patches = (
             f" patches of {_times(study.data.patch)} voxels "
@@ -124,11 +126,13 @@ def _local_training(study: Study) -> str:
         )
     warmup = f" after a warm-up over {100 * training.warmup:g} % of it" if training.warmup else ""
     kept = {"keep": "kept", "reset": "reset"}[training.optimizer_state]
-    clip = f", gradient norm limited to {training.grad_clip:g}" if training.grad_clip else ""
+    limited = training.grad_clip and not private
+    clip = f", gradient norm limited to {training.grad_clip:g}" if limited else ""
+    batches = f"{_expected(study)} on average," if private else f"{training.batch_size}"
     loss = "Dice and cross-entropy" if study.task.kind == "segmentation" else "cross-entropy"
     return (
         f"In each of {many(training.rounds, 'round')} a site took "
-        f"{many(training.local_steps, 'gradient step')} on batches of {training.batch_size}"
+        f"{many(training.local_steps, 'gradient step')} on batches of {batches}"
         f"{patches} with {_OPTIMIZERS[training.optimizer]} on {loss} loss (learning rate "
         f"{training.lr:g} with {_SCHEDULES[training.schedule]}{warmup}, weight decay "
         f"{training.weight_decay:g}{clip}; optimizer state {kept} between rounds)."
@@ -152,16 +156,55 @@ def _federation(study: Study, sites: int) -> str:
     )
     return (
         f"Updates were combined with {strategy_name(strategy.name)}, weighting sites "
-        f"{weights[strategy.weighting]}. {asked}. No differential privacy was applied."
+        f"{weights[strategy.weighting]}. {asked}."
     )
+
+
+def _protection(run: Run) -> str:
+    if not is_private(run):
+        return "No differential privacy was applied."
+    settings = run.study.privacy
+    views = settings.augmentation_multiplicity
+    averaged = f" in {many(views, 'augmented view')} each" if views > 1 else ""
+    norm = f"norm {span(seen(run, 'clip_norm') or [settings.clip_norm], 3)}"
+    moved = f", moved to the {100 * settings.clip_quantile:g} % quantile of the patients' norms"
+    clip = f"{norm}{moved}" if settings.adaptive_clip else norm
+    return (
+        "Patients were protected by DP-SGD with the patient as the unit: in every step a site drew "
+        "each of its training patients independently with probability "
+        f"{span(seen(run, 'sample_rate'), 4)} (Poisson sampling), averaged the gradients of a "
+        f"patient's scans{averaged}, clipped the average to {clip}, and added Gaussian noise with "
+        f"noise multiplier {span(seen(run, 'noise_multiplier'), 3)} to the sum"
+        f"{_shared(run)}. {_accounted(run)}"
+    )
+
+
+def _shared(run: Run) -> str:
+    honest = honest_sites(run)
+    return f", of which each site added its share, {honest} of them assumed honest" * (honest > 1)
+
+
+def _accounted(run: Run) -> str:
+    most = spent(run)
+    if not math.isfinite(most.epsilon):
+        return "What this cost is not known."
+    cost = (
+        f"Accounted by privacy-loss distributions, this cost at most epsilon = "
+        f"{epsilon_spent(most.epsilon)} at delta = {most.delta:g} at any site."
+    )
+    if is_guaranteed(run):
+        return cost
+    return f"{cost} The noise was seeded for simulation, so the model itself has no guarantee."
 
 
 def _comparison(run: Run) -> str:
     if run.pooled is None and not run.alone:
         return ""
+    alike = "" if is_private(run) else " on the same number of samples"
+    without = ", without privacy" if is_private(run) else ""
     return (
         "For comparison, one model was trained on the pooled data of all sites and one at each "
-        "site alone, with the same number of gradient steps on the same number of samples as in "
+        f"site alone{without}, with the same number of gradient steps{alike} as in "
         "the federation (the pooled model: as all sites together)."
     )
 

@@ -12,7 +12,17 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from fedvox.common.errors import ResourceError
-from fedvox.server.report import curves, findings, holdings, methods, roc, standing, tables, traffic
+from fedvox.server.report import (
+    curves,
+    findings,
+    holdings,
+    methods,
+    privacy,
+    roc,
+    standing,
+    tables,
+    traffic,
+)
 from fedvox.server.report.draw import SITES_BY_NAME, Chart
 from fedvox.server.report.load import load_run
 from fedvox.server.report.records import Run
@@ -22,6 +32,7 @@ from fedvox.server.report.wording import metric_name, shortened, whole
 _CHARTS: dict[str, Callable[[Run], Chart | None]] = {
     "loss": curves.loss_chart,
     "metric": curves.metric_chart,
+    "epsilon": curves.epsilon_chart,
     "standing": standing.standing_chart,
     "splits": holdings.split_chart,
     "strata": holdings.stratum_chart,
@@ -58,6 +69,7 @@ def report_html(run: Run) -> str:
         metric_table=tables.metric_table(run),
         site_table=tables.site_table(run),
         pictures=pictures(run),
+        privacy=privacy.chapter(run),
         fairness=methods.fairness(run),
         methods=methods.methods(run),
         refusals=_refusals(run),

@@ -8,6 +8,7 @@ from typing import Any
 from fedvox.server.report.records import Aside, Baseline, Evaluation, Round, Site, Tally
 
 NAN = float("nan")
+_SPENT = ("epsilon", "delta", "noise_multiplier", "sample_rate", "steps", "clip_norm")
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -56,6 +57,7 @@ def read_site(item: Mapping[str, Any]) -> Site:
         strata={str(name): count(n) for name, n in mapping(item.get("strata")).items()},
         metrics=figures(item.get("metrics")),
         rounds_refused=count(item.get("rounds_refused")),
+        spent=figures({name: item[name] for name in _SPENT if name in item}),
     )
 
 

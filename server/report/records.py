@@ -25,6 +25,8 @@ class Site:
     strata: Mapping[str, int] = field(default_factory=dict)
     metrics: Figures = field(default_factory=dict)
     rounds_refused: int = 0
+    spent: Figures = field(default_factory=dict)
+    """Of its patients' privacy: epsilon, delta, noise_multiplier, sample_rate, steps, clip_norm."""
 
     @property
     def total(self) -> int:

@@ -55,6 +55,26 @@ def score(value: float, digits: int = 3) -> str:
     return f"{value:.{1 if abs(value) >= 10 else digits}f}"
 
 
+def share(value: float) -> str:
+    """A part of a whole in percent."""
+    return ABSENT if not math.isfinite(value) else f"{100 * value:.1f}\u202f%"
+
+
+def span(values: Iterable[float], digits: int = 3) -> str:
+    """From the smallest to the largest; one figure where they are the same."""
+    known = [f"{value:.{digits}f}" for value in sorted(values) if math.isfinite(value)]
+    if not known:
+        return ABSENT
+    return known[0] if known[0] == known[-1] else f"{known[0]}\u2013{known[-1]}"
+
+
+def epsilon_spent(value: float) -> str:
+    """Rounded up: what is shown is never less than what is spent."""
+    if math.isnan(value):
+        return ABSENT
+    return "∞" if math.isinf(value) else f"{math.ceil(value * 100 - 1e-9) / 100:.2f}"
+
+
 def signed(value: float) -> str:
     """A difference of two metrics, with its sign (a true minus)."""
     return ABSENT if not math.isfinite(value) else f"{value:+.3f}".replace("-", "−")

@@ -16,6 +16,7 @@ from fedvox.server.strategies.fedbn import fedbn
 from fedvox.server.strategies.fedprox import fedprox
 from fedvox.server.strategies.fedyogi import fedyogi
 from fedvox.server.strategies.scaffold import scaffold
+from fedvox.server.strategies.smoothed import Smoothed
 from fedvox.server.strategies.strategy import Strategy
 
 FLOWER = "flower:"
@@ -48,7 +49,11 @@ _FLOWER_HINTS = {
 
 def strategy_for(study: Study) -> Strategy:
     """The strategy that `study.strategy.name` names, with the section's settings."""
-    settings = study.strategy
+    strategy = _named(study.strategy)
+    return Smoothed(strategy, study.strategy.ema) if study.strategy.ema else strategy
+
+
+def _named(settings: StrategySection) -> Strategy:
     if settings.name.startswith(FLOWER):
         # Flower takes a second to import, and most studies do not need it here.
         from fedvox.server.strategies.flower import flower

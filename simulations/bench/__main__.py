@@ -15,6 +15,7 @@ from fedvox.simulations.bench.outcome import Absent, machine, render, write
 BENCHES = {
     "engine": "the in-process engine against a bare training loop and against stock Flower",
     "sites": "memory of 1,000 virtual sites against that of 10",
+    "dp": "a step with patient-level privacy against a plain one, and against Opacus",
     "hippocampus": "segmentation of real data: federated against pooled and against each site",
     "adrenal": "classification of real data: federated against the majority class",
 }

@@ -90,10 +90,18 @@ def whole_run(settings: list[str]) -> dict[str, Any]:
     return {"sites": len(summary["sites"]), "rounds": summary["rounds_completed"]}
 
 
+def dp_steps(way: str, steps: int, thread_count: int, **setting: Any) -> dict[str, Any]:
+    """Training steps, plain or private."""
+    from fedvox.simulations.bench.dp_steps import some_steps
+
+    return some_steps(way, steps, thread_count, **setting)
+
+
 ARMS: dict[str, Callable[..., dict[str, Any]]] = {
     "small_fedvox": small_fedvox,
     "small_stock": small_stock,
     "whole_run": whole_run,
+    "dp_steps": dp_steps,
 }
 
 

@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from fedvox.client.training.private.contraction import Kernel
 from fedvox.client.training.private.prelu import prelu
+from fedvox.common.tasks.standardise import _Standardised2d, _Standardised3d
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+STANDARDISED = (_Standardised2d, _Standardised3d)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 Expand = Callable[[str], Tensor | None]
 """Name of a parameter -> [samples, *shape], one copy for each sample; None where there is none."""
@@ -23,7 +25,7 @@ def contracted(module: nn.Module) -> bool:
 
     By exact type: a subclass may do something else in its forward pass.
     """
-    if type(module) in (*CONVOLUTIONS, *TRANSPOSED):
+    if type(module) in (*CONVOLUTIONS, *STANDARDISED, *TRANSPOSED):
         layer = cast(nn.Conv3d, module)
         return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     return type(module) is nn.Linear

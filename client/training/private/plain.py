@@ -90,7 +90,8 @@ class VmapEngine:
             name: weight.detach().expand(len(images), *weight.shape).requires_grad_()
             for name, weight in trainable(self.model).items()
         }
-        output = vmap(self._one, randomness="different")(copies, owners.sorted(images))
+        places = {place: copies[name] for place, name in _places(self.model).items()}
+        output = vmap(self._one, randomness="different")(places, owners.sorted(images))
         losses = sample_losses(self.loss, output, owners.sorted(labels)) * owners.shares
         found = torch.autograd.grad(losses.sum(), list(copies.values()), allow_unused=True)
         shares = {
@@ -103,6 +104,21 @@ class VmapEngine:
 
     def _one(self, weights: dict[str, Tensor], image: Tensor) -> Tensor:
         with self.autocast():
-            output: Tensor = functional_call(self.model, weights, (image[None],))
+            output: Tensor = functional_call(self.model, weights, (image[None],), tie_weights=False)
         first: Tensor = output[0]
         return first
+
+
+def _places(model: nn.Module) -> dict[str, str]:
+    """Where trainable parameters stand, each layer visited once -> their names.
+
+    torch ties places by the parameter and would leave a copy behind in a layer that is registered
+    twice.
+    """
+    names = {id(weight): name for name, weight in trainable(model).items()}
+    return {
+        f"{layer}.{own}" if layer else own: names[id(weight)]
+        for layer, module in model.named_modules()
+        for own, weight in module.named_parameters(recurse=False)
+        if id(weight) in names
+    }

@@ -16,12 +16,14 @@ from fedvox.client.training.private.clipping import Materialised, Share
 from fedvox.client.training.private.contraction import Maps, Way, default_way, share_of
 from fedvox.client.training.private.known import (
     EXPANDED,
+    STANDARDISED,
     TRANSPOSED,
     contracted,
     kernel_of,
     owns_trainable,
 )
 from fedvox.client.training.private.owners import Owners
+from fedvox.client.training.private.standardised import through_standardising
 from fedvox.common.errors import FedvoxError
 
 
@@ -210,7 +212,10 @@ def _came_back(tape: Tape, layer: _Layer, passage: _Passage, gradient: Tensor) -
     way = tape.ways.get(layer.name) or default_way(kernel, maps.small.shape[2:])
     if way == "ghost" and tape.uses[name] > 1:
         way = "unfold"  # gradients of several uses can be added, their norms cannot
-    tape.add(name, share_of(maps, kernel, way))
+    share = share_of(maps, kernel, way)
+    if isinstance(layer.module, STANDARDISED):
+        share = through_standardising(share, layer.module.weight)
+    tape.add(name, share)
 
 
 def _bias_gradients(tape: Tape, layer: _Layer, gradient: Tensor) -> Tensor:

@@ -26,8 +26,8 @@ def require_private(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor
         raise FedvoxError("require_private: needs two samples to see whether they mix")
     if not trainable(model):
         raise StudyError("privacy.freeze: leaves no layer to train")
-    _require_layers(model)
     with _restored(model):
+        _require_layers(model)
         _require_still_buffers(model, images)
         _require_apart(model, loss, images, labels)
         _require_mean(model, loss, images, labels)

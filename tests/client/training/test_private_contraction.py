@@ -19,6 +19,7 @@ from fedvox.client.training.private.contraction import (
 from fedvox.client.training.private.layered import LayersEngine
 from fedvox.client.training.private.owners import owners_of
 from fedvox.common.errors import FedvoxError
+from fedvox.common.tasks.standardise import standardise
 
 OWNER = torch.tensor([1, 0, 2, 1, 1])
 """One, three and one samples, not in order."""
@@ -29,6 +30,11 @@ CLIP = 0.7
 def one_thread() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+def standardised(layer: nn.Module) -> nn.Module:
+    standardise(layer)
+    return layer
 
 
 Layers = dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]]
@@ -48,6 +54,11 @@ CONTRACTED: Layers = {
     "transposed 3d": (lambda: nn.ConvTranspose3d(4, 3, 3, 2, 1, 1), (4, 3, 2, 4)),
     "transposed 3d grouped": (lambda: nn.ConvTranspose3d(4, 6, 2, 2, groups=2), (4, 3, 2, 2)),
     "transposed 2d dilated": (lambda: nn.ConvTranspose2d(3, 2, 3, 2, 1, dilation=2), (3, 5, 4)),
+    "standardised 3d": (lambda: standardised(nn.Conv3d(3, 4, 3, padding=1)), (3, 4, 3, 4)),
+    "standardised 2d grouped": (
+        lambda: standardised(nn.Conv2d(4, 6, 3, 2, 1, groups=2)),
+        (4, 5, 6),
+    ),
     "linear": (lambda: nn.Linear(7, 5), (7,)),
     "linear of rows": (lambda: nn.Linear(4, 3), (2, 3, 4)),
 }

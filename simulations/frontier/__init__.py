@@ -1,0 +1,1 @@
+"""The trade-off between epsilon and quality: one study trained at several epsilons."""
