@@ -12,7 +12,14 @@ from fedvox.common.arrays import Arrays, count, require_finite, sha256_of
 from fedvox.common.codec import encode
 from fedvox.common.files import write_bytes_atomic
 from fedvox.common.messages import Reply
-from fedvox.common.study import Study, contract_hash, dump_study, study_hash, without_paths
+from fedvox.common.study import (
+    Study,
+    contract_hash,
+    dump_study,
+    study_hash,
+    without_paths,
+    without_schedule,
+)
 from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
@@ -68,7 +75,7 @@ def conduct(
 def save_model(path: Path, weights: Arrays, study: Study) -> None:
     """The weights with the study and the data contract they were trained under."""
     notes = {
-        "study": dump_study(without_paths(study)),
+        "study": dump_study(without_schedule(without_paths(study))),
         "study_sha256": study_hash(study),
         "contract_sha256": contract_hash(study),
     }

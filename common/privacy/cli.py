@@ -10,6 +10,7 @@ from typing import Any
 COMMANDS = {
     "plan": ("fedvox.common.privacy.plan_cli", "what a study will spend, before it does"),
     "frontier": ("fedvox.simulations.frontier.cli", "what each epsilon costs in quality"),
+    "audit": ("fedvox.simulations.audit.cli", "attack what a run has promised"),
 }
 """Name -> (module with add_arguments(parser) and run(args), one line of help)."""
 

@@ -1,6 +1,11 @@
 """The study file: one description that a simulation and a consortium both run."""
 
-from fedvox.common.study.contract import contract_hash, study_hash, without_paths
+from fedvox.common.study.contract import (
+    contract_hash,
+    study_hash,
+    without_paths,
+    without_schedule,
+)
 from fedvox.common.study.load import dump_study, load_study, parse_study
 from fedvox.common.study.schema import Study
 
@@ -12,4 +17,5 @@ __all__ = [
     "parse_study",
     "study_hash",
     "without_paths",
+    "without_schedule",
 ]

@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from fedvox.common.study.schema import Study
+from fedvox.common.study.sections import SimulationSection
 
 _OUTSIDE = frozenset({"source", "partition", "test", "validation"})
 """Keys of [data] that say whose images are used, not what they look like."""
+
+
+_SCHEDULE = ("engine", "workers", "baselines")
+"""Keys of [simulation] that do not touch the model."""
 
 
 def contract(study: Study) -> dict[str, Any]:
@@ -31,7 +36,7 @@ def contract_hash(study: Study) -> str:
 def study_hash(study: Study) -> str:
     """sha256 of everything that decides the model; how a simulation is scheduled is left out."""
     plain = study.model_dump(mode="json")
-    for key in ("engine", "workers", "baselines"):
+    for key in _SCHEDULE:
         plain["simulation"].pop(key)
     return _sha256(plain)
 
@@ -46,6 +51,13 @@ def without_paths(study: Study) -> Study:
     }
     model = study.model.model_copy(update={"start": Path(study.model.start).name})
     return study.model_copy(update={"data": data.model_copy(update=shown), "model": model})
+
+
+def without_schedule(study: Study) -> Study:
+    """The study without how a simulation of it happened to be scheduled."""
+    plain = {key: SimulationSection.model_fields[key].default for key in _SCHEDULE}
+    simulation = study.simulation.model_copy(update=plain)
+    return study.model_copy(update={"simulation": simulation})
 
 
 def _sha256(plain: dict[str, Any]) -> str:

@@ -16,12 +16,14 @@ from fedvox.server.report.compare_chart import compare_chart
 from fedvox.server.report.findings import strategy_name
 from fedvox.server.report.load import load_run
 from fedvox.server.report.page import resource, template
+from fedvox.server.report.privacy import is_private, spent
 from fedvox.server.report.records import Run
 from fedvox.server.report.standing import best_alone
 from fedvox.server.report.tables import Table
 from fedvox.server.report.wording import (
     byte_count,
     duration,
+    epsilon_spent,
     metric_name,
     score,
     split_metric,
@@ -51,13 +53,14 @@ def load_runs(folders: Sequence[Path]) -> tuple[Named, ...]:
 
 
 def result_table(runs: Sequence[Named]) -> Table:
-    """A row a run: strategy, rounds, metrics, pooled, best alone, traffic, time."""
+    """A row a run: strategy, rounds, metrics, epsilon if any has one, baselines, traffic, time."""
     headlines = list(dict.fromkeys(item.run.headline for item in runs))
     others = list(dict.fromkeys(key for item in runs for key in _overall(item.run)))
     keys = headlines + [key for key in others if key not in headlines]
+    private = any(is_private(item.run) for item in runs)
     columns = ("Run", "Strategy", "Rounds", *(metric_name(key) for key in keys))
-    columns += ("Pooled", "Best alone", "Traffic", "Time")
-    return Table(columns, tuple(_row(item, keys) for item in runs))
+    columns += (("Epsilon",) if private else ()) + ("Pooled", "Best alone", "Traffic", "Time")
+    return Table(columns, tuple(_row(item, keys, private) for item in runs))
 
 
 def difference_table(runs: Sequence[Named]) -> Table | None:
@@ -131,7 +134,7 @@ def _rich(rows: Sequence[Sequence[str]]) -> Any:
     return drawn
 
 
-def _row(item: Named, keys: Sequence[str]) -> tuple[str, ...]:
+def _row(item: Named, keys: Sequence[str], private: bool) -> tuple[str, ...]:
     run = item.run
     best = best_alone(run)
     metrics = _overall(run)
@@ -140,11 +143,16 @@ def _row(item: Named, keys: Sequence[str]) -> tuple[str, ...]:
         strategy_name(run.study.strategy.name),
         f"{whole(len(run.rounds))}/{whole(run.study.training.rounds)}",
         *(score(metrics.get(key, math.nan)) for key in keys),
+        *((_epsilon(run),) if private else ()),
         score(run.pooled.metrics.get(run.headline, math.nan) if run.pooled else math.nan),
         score(best.metrics.get(run.headline, math.nan) if best else math.nan),
         byte_count(run.number("bytes_up") + run.number("bytes_down")),
         duration(run.number("wall_s")),
     )
+
+
+def _epsilon(run: Run) -> str:
+    return epsilon_spent(spent(run).epsilon) if is_private(run) else "none"
 
 
 def _overall(run: Run) -> Mapping[str, float]:
@@ -165,6 +173,7 @@ def _plain(item: Named) -> dict[str, Any]:
         "headline": run.headline,
         "union": _finite(run.union),
         "metrics": _finite(run.metrics),
+        "privacy": {"mode": run.study.privacy.mode, **_finite(vars(spent(run)))},
         "pooled": _finite(run.pooled.metrics) if run.pooled else None,
         "best_alone": {"site": best.name, "metrics": _finite(best.metrics)} if best else None,
         **_finite({key: run.number(key) for key in ("bytes_up", "bytes_down", "wall_s")}),

@@ -76,8 +76,10 @@ def epsilon_chart(run: Run) -> Chart | None:
         together.append((record.number, most))
     if not any(by_site.values()):
         return None
-    title = "Epsilon over rounds"
-    return _chart("epsilon", title, together, by_site, "largest of all sites", from_zero=True)
+    alike = all(points == together for points in by_site.values())
+    label = "every site" if alike else "largest of all sites"
+    shown = {} if alike else by_site  # one line over the others would hide them
+    return _chart("epsilon", "Epsilon over rounds", together, shown, label, from_zero=True)
 
 
 def _chart(

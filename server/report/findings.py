@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from fedvox.common.privacy.terms import patients_per_step
+from fedvox.server.report.privacy import is_guaranteed, is_private, spent
 from fedvox.server.report.records import SPLITS, Run
 from fedvox.server.report.standing import best_alone
 from fedvox.server.report.wording import (
     amount,
     byte_count,
     duration,
+    epsilon_spent,
     lower_is_better,
     many,
     metric_word,
@@ -97,7 +100,8 @@ def _unfinished_sentence(run: Run) -> str:
 
 def cards(run: Run) -> tuple[Card, ...]:
     """The key figures of a run."""
-    return tuple(card for card in (*_result_cards(run), *_size_cards(run)) if card is not None)
+    found = (*_result_cards(run), _privacy_card(run), *_size_cards(run))
+    return tuple(card for card in found if card is not None)
 
 
 def _result_cards(run: Run) -> tuple[Card | None, ...]:
@@ -133,6 +137,16 @@ def _alone_card(run: Run) -> Card | None:
     )
 
 
+def _privacy_card(run: Run) -> Card | None:
+    if not is_private(run):
+        return None
+    most = spent(run)
+    if not math.isfinite(most.epsilon):
+        return Card("Epsilon", epsilon_spent(most.epsilon), "not told, or without a bound")
+    seeded = "" if is_guaranteed(run) else "; simulated, so no guarantee"
+    return Card("Epsilon", epsilon_spent(most.epsilon), f"a patient, delta {most.delta:g}{seeded}")
+
+
 def _size_cards(run: Run) -> tuple[Card | None, ...]:
     held = patients(run)
     training, steps = run.study.training, many(run.study.training.local_steps, "step")
@@ -147,8 +161,7 @@ def _size_cards(run: Run) -> tuple[Card | None, ...]:
         Card(
             "Rounds",
             f"{whole(len(run.rounds))}",
-            f"of {whole(training.rounds)}; in each a site takes {steps} of batch size "
-            f"{training.batch_size}",
+            f"of {whole(training.rounds)}; in each a site takes {steps} of {_batch(run)}",
         ),
         _traffic_card(run),
         _time_card(run),
@@ -156,6 +169,12 @@ def _size_cards(run: Run) -> tuple[Card | None, ...]:
         if math.isfinite(parameters)
         else None,
     )
+
+
+def _batch(run: Run) -> str:
+    if is_private(run):
+        return f"{many(patients_per_step(run.study), 'patient')} on average"
+    return f"batch size {run.study.training.batch_size}"
 
 
 def _traffic_card(run: Run) -> Card | None:

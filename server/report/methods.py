@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from fedvox.common.privacy.terms import patients_per_step
 from fedvox.common.study import Study
 from fedvox.server.report.findings import MODELS, patients, strategy_name
+from fedvox.server.report.methods_privacy import protection
+from fedvox.server.report.privacy import is_private
 from fedvox.server.report.records import Run
-from fedvox.server.report.wording import amount, listed, many, metric_word, whole
+from fedvox.server.report.wording import (
+    amount,
+    listed,
+    many,
+    metric_word,
+    whole,
+)
 
 _OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
 _SCHEDULES = {
@@ -34,7 +43,7 @@ def methods(run: Run) -> str:
         _local_training(study),
         _augmentation(study),
         _federation(study, len(run.sites)),
-        _protection(run),
+        protection(run),
         _comparison(run),
         _evaluation(run),
         _software(run),
@@ -46,15 +55,23 @@ def fairness(run: Run) -> str:
     """How federated, pooled and alone were made comparable, with the numbers."""
     if run.pooled is None and not run.alone:
         return ""
+    samples = " on as many samples" if not is_private(run) else ""
     parts = [
         "All models were trained at equal steps and judged on the same test patients. The pooled "
-        "model takes as many gradient steps on as many samples as all sites together took; a site "
+        f"model takes as many gradient steps{samples} as all sites together took; a site "
         "alone takes as many as that site took in the federation."
     ]
+    if is_private(run):
+        parts[0] += (
+            " The pooled model and the sites alone were trained without privacy, so the "
+            "distance to them holds its price as well."
+        )
     steps = run.summary.get("steps")
     taken = steps if isinstance(steps, dict) else {}
     if isinstance(total := taken.get("federated"), int):
-        parts.append(_counted("The sites took", total, taken.get("samples"), " together"))
+        # Under privacy a step's patients are drawn by chance: their number is not known.
+        drawn = None if is_private(run) else taken.get("samples")
+        parts.append(_counted("The sites took", total, drawn, " together"))
     if run.pooled is not None and run.pooled.steps:
         parts.append(_counted("the pooled model took", run.pooled.steps, run.pooled.samples))
     if any(baseline.steps for baseline in run.alone):
@@ -128,12 +145,14 @@ def _local_training(study: Study) -> str:
     kept = {"keep": "kept", "reset": "reset"}[training.optimizer_state]
     limited = training.grad_clip and not private
     clip = f", gradient norm limited to {training.grad_clip:g}" if limited else ""
-    batches = f"{_expected(study)} on average," if private else f"{training.batch_size}"
+    batches = f"{training.batch_size}{patches}"
+    if private:
+        batches = f"{many(patients_per_step(study), 'patient')} on average, as{patches}"
     loss = "Dice and cross-entropy" if study.task.kind == "segmentation" else "cross-entropy"
     return (
         f"In each of {many(training.rounds, 'round')} a site took "
         f"{many(training.local_steps, 'gradient step')} on batches of {batches}"
-        f"{patches} with {_OPTIMIZERS[training.optimizer]} on {loss} loss (learning rate "
+        f" with {_OPTIMIZERS[training.optimizer]} on {loss} loss (learning rate "
         f"{training.lr:g} with {_SCHEDULES[training.schedule]}{warmup}, weight decay "
         f"{training.weight_decay:g}{clip}; optimizer state {kept} between rounds)."
     )
@@ -158,43 +177,6 @@ def _federation(study: Study, sites: int) -> str:
         f"Updates were combined with {strategy_name(strategy.name)}, weighting sites "
         f"{weights[strategy.weighting]}. {asked}."
     )
-
-
-def _protection(run: Run) -> str:
-    if not is_private(run):
-        return "No differential privacy was applied."
-    settings = run.study.privacy
-    views = settings.augmentation_multiplicity
-    averaged = f" in {many(views, 'augmented view')} each" if views > 1 else ""
-    norm = f"norm {span(seen(run, 'clip_norm') or [settings.clip_norm], 3)}"
-    moved = f", moved to the {100 * settings.clip_quantile:g} % quantile of the patients' norms"
-    clip = f"{norm}{moved}" if settings.adaptive_clip else norm
-    return (
-        "Patients were protected by DP-SGD with the patient as the unit: in every step a site drew "
-        "each of its training patients independently with probability "
-        f"{span(seen(run, 'sample_rate'), 4)} (Poisson sampling), averaged the gradients of a "
-        f"patient's scans{averaged}, clipped the average to {clip}, and added Gaussian noise with "
-        f"noise multiplier {span(seen(run, 'noise_multiplier'), 3)} to the sum"
-        f"{_shared(run)}. {_accounted(run)}"
-    )
-
-
-def _shared(run: Run) -> str:
-    honest = honest_sites(run)
-    return f", of which each site added its share, {honest} of them assumed honest" * (honest > 1)
-
-
-def _accounted(run: Run) -> str:
-    most = spent(run)
-    if not math.isfinite(most.epsilon):
-        return "What this cost is not known."
-    cost = (
-        f"Accounted by privacy-loss distributions, this cost at most epsilon = "
-        f"{epsilon_spent(most.epsilon)} at delta = {most.delta:g} at any site."
-    )
-    if is_guaranteed(run):
-        return cost
-    return f"{cost} The noise was seeded for simulation, so the model itself has no guarantee."
 
 
 def _comparison(run: Run) -> str:

@@ -14,6 +14,7 @@ from fedvox.server.report.tables import Table
 from fedvox.server.report.wording import ABSENT, epsilon_spent, listed, span, whole
 
 UNPROTECTED = "No differential privacy was applied: updates left the sites unprotected."
+_SETTINGS = ("noise_multiplier", "clip_norm", "sample_rate")
 _REFUSALS = (Refusal.BUDGET, Refusal.PRIVACY, Refusal.UNSAFE)
 """What the chapter on privacy tells of; a site has other reasons, too."""
 
@@ -117,7 +118,7 @@ def _limits(run: Run) -> Iterable[str]:
     if study.strategy.name == "ditto":
         yield "Personal models were trained without privacy. They stay at their sites."
     if study.model.start:
-        yield f"Training began with given weights ({study.model.start}); their data are not covered."
+        yield f"Training began with {study.model.start}; what that was trained on is not covered."
     yield from _untold(run)
 
 
@@ -151,7 +152,7 @@ def _table(run: Run) -> Table | None:
     told = spent_by_site(run)
     if not told:
         return None
-    columns = ("Site", "Sample rate", "Noise multiplier", "Steps", "Clip norm", "Epsilon", "Delta")
+    columns = ("Site", "Epsilon", "Delta", "Noise multiplier", "Clip norm", "Sample rate", "Steps")
     names = [site.name for site in run.sites] or list(told)
     return Table(columns, tuple(_row(run, name, told.get(name, {})) for name in names))
 
@@ -160,12 +161,10 @@ def _row(run: Run, site: str, last: Figures) -> tuple[str, ...]:
     delta = last.get("delta", math.nan)
     return (
         site,
-        span(seen(run, "sample_rate", (site,)) or _only(last, "sample_rate"), 4),
-        span(seen(run, "noise_multiplier", (site,)) or _only(last, "noise_multiplier"), 3),
-        whole(last.get("steps", math.nan)),
-        span(seen(run, "clip_norm", (site,)) or _only(last, "clip_norm"), 3),
         epsilon_spent(last.get("epsilon", math.nan)),
         f"{delta:g}" if math.isfinite(delta) else ABSENT,
+        *(span(seen(run, name, (site,)) or _only(last, name)) for name in _SETTINGS),
+        whole(last.get("steps", math.nan)),
     )
 
 

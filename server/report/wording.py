@@ -60,12 +60,12 @@ def share(value: float) -> str:
     return ABSENT if not math.isfinite(value) else f"{100 * value:.1f}\u202f%"
 
 
-def span(values: Iterable[float], digits: int = 3) -> str:
-    """From the smallest to the largest; one figure where they are the same."""
-    known = [f"{value:.{digits}f}" for value in sorted(values) if math.isfinite(value)]
+def span(values: Iterable[float], digits: int = 4) -> str:
+    """From the smallest to the largest; one figure where they look the same."""
+    known = [f"{value:.{digits}g}" for value in sorted(values) if math.isfinite(value)]
     if not known:
         return ABSENT
-    return known[0] if known[0] == known[-1] else f"{known[0]}\u2013{known[-1]}"
+    return known[0] if known[0] == known[-1] else f"{known[0]}–{known[-1]}"
 
 
 def epsilon_spent(value: float) -> str:

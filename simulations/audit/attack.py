@@ -31,6 +31,8 @@ from fedvox.simulations.audit.canaries import Canaries, CanaryEngine, ListeningS
 from fedvox.simulations.audit.watching import SeenStep, Watch, WatchedLearner
 from fedvox.simulations.guards import simulated_guard
 
+Floats = npt.NDArray[np.float64]
+
 _SAMPLED_PLACES = 4096
 _CANARY_SEED, _PLACES_SEED, _OTHERS_SEED = 1, 2, 3
 
@@ -67,6 +69,8 @@ class Attacked:
     replies: tuple[Reply, ...]
     gradient_noise: float
     """Noise multiplier of what the site adds to the gradients."""
+    adaptive: bool
+    """Whether the clipping norm moves."""
 
     @property
     def refused(self) -> bool:
@@ -79,24 +83,36 @@ class Attacked:
             [[not step.drawn.isdisjoint(cases) for cases in self.people] for step in self.steps]
         )
 
-    def shown(self, seed: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def clip_norms(self) -> Floats:
+        """[steps] that the noise is measured by: the charged one, or as adaptive clipping moved it.
+
+        NaN where that is not known, since nobody was drawn.
+        """
+        if not self.adaptive:
+            return np.full(len(self.steps), self.terms.clip_norm)
+        return np.array([step.clip_norm or math.nan for step in self.steps])
+
+    def shown(self, seed: int) -> tuple[Floats, Floats]:
         """[steps, canaries] in units of the clipping norm, and the noise in it [steps].
 
         Where other sites add a share of the noise, the attacker sees no more than their sum.
         """
-        known = [step for step in self.steps if step.clip_norm is not None]
-        if not known:
+        if not self.steps:
             return np.zeros((0, len(self.canaries.coordinates))), np.zeros(0)
-        seen = np.array([step.shown / _clip_norm(step) for step in known])
+        shown = np.array([step.shown for step in self.steps])
+        seen = shown / _filled(self.clip_norms(), self.terms.clip_norm)[:, None]
         charged = self.terms.placed.charged**2
         of_others = math.sqrt(max(charged - self.terms.placed.added**2, 0.0))
         noise = math.hypot(self.gradient_noise, of_others)
         rng = np.random.default_rng([seed, _OTHERS_SEED])
-        return seen + of_others * rng.normal(size=seen.shape), np.full(len(known), noise)
+        return seen + of_others * rng.normal(size=seen.shape), np.full(len(seen), noise)
 
 
-def _clip_norm(step: SeenStep) -> float:
-    return step.clip_norm or math.nan
+def _filled(clip_norms: Floats, first: float) -> Floats:
+    """What is not known is as it was before."""
+    known = ~np.isnan(clip_norms)
+    places = np.maximum.accumulate(np.where(known, np.arange(len(known)), -1))
+    return np.where(places < 0, first, clip_norms[places])
 
 
 def attack(target: Target, count: int, steps: int, seed: int, home: Path) -> Attacked:
@@ -122,6 +138,7 @@ def attack(target: Target, count: int, steps: int, seed: int, home: Path) -> Att
         _sizes(learner),
         replies,
         gradient_noise(study, terms, len(people)),
+        study.privacy.adaptive_clip,
     )
 
 

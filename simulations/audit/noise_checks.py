@@ -19,13 +19,13 @@ _KURTOSIS_SLACK = 0.02
 
 
 def check_noise(
-    steps: Sequence[SeenStep], sizes: Sequence[int], noise_multiplier: float
+    steps: Sequence[SeenStep], clip_norms: Floats, sizes: Sequence[int], noise_multiplier: float
 ) -> list[Check]:
-    """The checks; `sizes` are the numbers of each tensor. Steps that drew nobody are left out."""
-    known = [step for step in steps if step.clip_norm is not None]
+    """The checks; `sizes` are the numbers of each tensor. Steps of unknown norm are left out."""
+    known = [step for step, norm in zip(steps, clip_norms, strict=True) if norm == norm]
     if not known:
         return []
-    due = np.array([noise_multiplier * (step.clip_norm or 0.0) for step in known])
+    due = noise_multiplier * clip_norms[~np.isnan(clip_norms)]
     squares = np.array([step.squares for step in known]) / due[:, None] ** 2
     fourths = sum(step.fourths / scale**4 for step, scale in zip(known, due, strict=True))
     samples = np.array([step.sample for step in known]) / due[:, None]
@@ -60,7 +60,7 @@ def _weakest(squares: Floats, sizes: npt.NDArray[np.int64]) -> Check:
     worst = int(np.argmin(chances))
     return Check(
         "noise in every tensor",
-        f"{ratios[worst]:.4g} of it",
+        f"{ratios[worst]:.4g} of it at worst",
         "about 1",
         rare(chances[worst]) and abs(ratios[worst] - 1) > _ROUNDING,
         f"tensor {worst} has {ratios[worst]:.3g} times the noise that was charged",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -175,18 +175,25 @@ WAYS: dict[str, Callable[[Setting], Step]] = {
 }
 
 
-def timed(step: Step) -> Callable[[], float]:
-    """Seconds of a step; the first, which allocates and compiles, is taken beforehand."""
-    step()
+@dataclass
+class Timed:
+    """Measures a step each time it is called, but for the first, which allocates and compiles."""
 
-    def seconds() -> float:
-        begun = time.perf_counter()
-        step()
+    step: Step
+    processor: list[float] = field(default_factory=list)
+    """Seconds of processor time, which say more on a machine that others use too."""
+
+    def __post_init__(self) -> None:
+        self.step()
+
+    def __call__(self) -> float:
+        """Seconds of one step."""
+        begun, processor = time.perf_counter(), time.process_time()
+        self.step()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
+        self.processor.append(time.process_time() - processor)
         return time.perf_counter() - begun
-
-    return seconds
 
 
 def some_steps(way: str, steps: int, thread_count: int, **setting: Any) -> dict[str, Any]:

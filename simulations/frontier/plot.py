@@ -43,7 +43,7 @@ def frontier_chart(frontier: Frontier) -> Chart | None:
     """For the page; None without a private result."""
     if not _private(frontier):
         return None
-    figure, axes = canvas(300, width_px=620)
+    figure, axes = canvas(270)
     grid(axes, "y")
     _draw(axes, frontier, PAGE)
     keys = [Key("mean over seeds, and range", variable(PAGE.private))]
@@ -66,7 +66,9 @@ def picture(frontier: Frontier, kind: str) -> bytes | None:
         title = literal(f"{frontier.study.study.name}: {_title(frontier)}")
         axes.set_title(title, loc="left", color=PAPER.ink, fontsize=11)
         axes.set_ylabel(metric_name(frontier.headline), color=PAPER.muted)
-        axes.legend(loc="lower right", frameon=False, labelcolor=PAPER.ink, fontsize=9)
+        figure.legend(
+            loc="outside lower center", ncols=2, frameon=False, labelcolor=PAPER.ink, fontsize=9
+        )
         _frame(axes)
         written = io.BytesIO()
         metadata = {"Date": None} if kind == "svg" else None
@@ -110,10 +112,10 @@ def _draw_level(axes: Axes, level: Level, colours: Colours) -> None:
     axes.plot(places, level.values, "o", color=colours.private, alpha=0.45, markersize=4, mew=0)
     axes.annotate(
         score(level.mean),
-        (level.epsilon, high),
-        (0, 7),
+        (level.epsilon, level.mean),
+        (-7, 6),
         textcoords="offset points",
-        ha="center",
+        ha="right",
         color=colours.ink,
         fontsize=9.5,
         zorder=6,

@@ -24,15 +24,16 @@ _WITHOUT = "none"
 
 def level_table(frontier: Frontier) -> Table:
     """A row an epsilon: what it is, what it cost in quality."""
-    columns = ("Epsilon", "Spent", "Delta", "Noise", metric_name(frontier.headline), "Range")
-    columns += ("Of no privacy", "Seeds")
+    metric = metric_name(frontier.headline)
+    quality = (metric, "Range", "Of no privacy")
+    columns = ("Epsilon", *quality, "Spent", "Delta", "Noise", "Seeds")
     return Table(columns, tuple(_level_row(level) for level in frontier.levels))
 
 
 def run_table(frontier: Frontier) -> Table:
     """A row a run."""
-    columns = ("Run", "Epsilon", "Seed", "State", metric_name(frontier.headline))
-    columns += ("Spent", "Refusals", "Time")
+    metric = metric_name(frontier.headline)
+    columns = ("Run", "Epsilon", "Seed", "State", metric, "Spent", "Refusals", "Time")
     return Table(columns, tuple(_run_row(outcome) for outcome in frontier.outcomes))
 
 
@@ -59,8 +60,9 @@ def result_sentence(frontier: Frontier) -> str:
     if not compared:
         told = [f"{score(lv.mean)} at epsilon {epsilon_name(lv.epsilon)}" for lv in ends]
         return f"{name} was {' and '.join(told)}; no run without privacy has a result."
-    kept = [f"{share(lv.ratio)} at epsilon {epsilon_name(lv.epsilon)}" for lv in reversed(ends)]
-    return f"Of the {name} without privacy, {' and '.join(kept)} were left."
+    strict, *loose = (f"epsilon {epsilon_name(lv.epsilon)} {share(lv.ratio)}" for lv in ends)
+    kept = f"{loose[0]}, {strict}" if loose else strict
+    return f"Kept of the {name} without privacy: {kept}."
 
 
 def _level_row(level: Level) -> tuple[str, ...]:
@@ -68,14 +70,20 @@ def _level_row(level: Level) -> tuple[str, ...]:
     noise = [sigma for outcome in known for sigma in outcome.noise]
     return (
         epsilon_name(level.epsilon) if math.isfinite(level.epsilon) else _WITHOUT,
+        score(level.mean),
+        _range(level),
+        share(level.ratio),
         epsilon_spent(_most(outcome.spent for outcome in known)),
         _small(_most(outcome.delta for outcome in known)),
-        span(noise, 3),
-        score(level.mean),
-        span(level.values, 3),
-        share(level.ratio),
+        span(noise),
         f"{len(known)}/{len(level.outcomes)}",
     )
+
+
+def _range(level: Level) -> str:
+    if not level.values:
+        return ABSENT
+    return f"{score(min(level.values))}–{score(max(level.values))}"
 
 
 def _run_row(outcome: Outcome) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ HOSPITALS = (
     "Karolinska",
     "general-hospital-of-the-southern-district-2",
 )
+BUDGET_LASTS = 8
+"""Rounds after which the second site of a private run refuses."""
 _WORDS = {
     "segmentation": ("background", "organ", "lesion"),
     "classification": ("normal", "pneumonia", "tuberculosis"),
@@ -42,6 +44,7 @@ class FakeRun:
         self.folder, self.task, self.names, self.rounds = folder, task, names, rounds
         self.rng = np.random.default_rng(seed)
         self.seed = seed
+        self.private = False
         self.classes = _WORDS[task]
         self.headline = "dice" if task == "segmentation" else "balanced_accuracy"
         self.quality = self.rng.normal(0, 0.03, len(names))
@@ -60,6 +63,7 @@ class FakeRun:
             ),
         )
         (self.folder / "study.toml").write_text(dump_study(study), encoding="utf-8")
+        self.private = study.privacy.mode == "patient"
         records = [self.round(number) for number in range(1, self.rounds + 1)]
         lines = "".join(json.dumps(record) + "\n" for record in records)
         (self.folder / "rounds.jsonl").write_text(lines, encoding="utf-8")
@@ -92,6 +96,8 @@ class FakeRun:
 
     def round(self, number: int) -> dict[str, Any]:
         refused = {self.names[-1]: "resources"} if number in (3, 4) else {}
+        if self.private and number > BUDGET_LASTS:
+            refused[self.names[1]] = "budget"
         late = [self.names[0]] if number == 5 and len(self.names) > 2 else []
         answered = [n for n in self.names if n not in refused and n not in late]
         fall = float(np.exp(-3 * number / self.rounds))
@@ -109,10 +115,52 @@ class FakeRun:
             "loss": 0.25 + fall,
             "update_norm": 3 * fall,
             "lr": 2e-3 * fall,
-            "sites": {n: {"loss": losses[n], "seconds": 1.7, "examples": 20.0} for n in answered},
+            "sites": {
+                n: {"loss": losses[n], "seconds": 1.7, "examples": 20.0, **self.spent(n, number)}
+                for n in answered
+            },
             "weights_in": "0" * 64,
             "weights_out": "1" * 64,
             "evaluation": self.evaluation(level) if number % 4 == 0 else None,
+        }
+
+    def spent(self, name: str, number: int) -> dict[str, float]:
+        """A site's figures of one round; the first site spends most."""
+        if not self.private:
+            return {}
+        place = self.names.index(name)
+        return {
+            "epsilon": max(3 - 0.25 * place, 0.5) * number**0.4,
+            "delta": 0.01 if place else 0.001,
+            "noise_multiplier": 0.8 + 0.1 * place,
+            "sample_rate": 0.1 + 0.02 * place,
+            "steps": 12.0,
+            "clip_norm": 1.0,
+        }
+
+    def spending(self, records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+        """What each site has spent at the end."""
+        found: dict[str, dict[str, float]] = {}
+        for record in records:
+            for name, figures in record["sites"].items():
+                if "epsilon" in figures:
+                    steps = found.get(name, {"steps": 0.0})["steps"] + figures["steps"]
+                    told = {key: figures[key] for key in self.spent(name, 1)}
+                    found[name] = {**told, "steps": steps}
+        return found
+
+    def privacy(self, records: list[dict[str, Any]]) -> dict[str, Any]:
+        if not self.private:
+            return {"mode": "none"}
+        sites = self.spending(records).values()
+        return {
+            "mode": "patient",
+            "unit": "patient",
+            "placement": "local",
+            "epsilon": max(site["epsilon"] for site in sites),
+            "delta": max(site["delta"] for site in sites),
+            "guarantee": False,
+            "why": "seeded",
         }
 
     def evaluation(self, level: float) -> dict[str, Any]:
@@ -164,6 +212,9 @@ class FakeRun:
         self, strategy: str, baselines: bool, records: list[dict[str, Any]]
     ) -> dict[str, Any]:
         sites = self.sites()
+        spending = self.spending(records)
+        for site in sites:
+            site |= spending.get(site["name"], {})
         steps = self.rounds * 12
         total = steps * len(self.names)
         pooled = {
@@ -197,6 +248,7 @@ class FakeRun:
             "metrics": self.metrics(0.81),
             "union": self.metrics(0.815),
             "sites": sites,
+            "privacy": self.privacy(records),
             "baselines": {"pooled": pooled, "local": self.local(steps)} if baselines else None,
             "steps": {"federated": total, "samples": total * 4},
             "aside": {"unreadable": 2, "duplicate": 1},

@@ -138,7 +138,7 @@ def test_the_same_run_gives_the_same_bytes(make_run: MakeRun) -> None:
 
 def test_hostile_names_are_text(make_run: MakeRun) -> None:
     evil = ['<script>alert("x")</script>', "a & b $x_1$ </svg><img src=x onerror=y>", "-->", "c"]
-    folder = make_run(names=evil)
+    folder = make_run(names=evil, settings=("privacy.mode=patient",))
     summary = json.loads((folder / "summary.json").read_text())
     summary["aside"] = {"<b onclick=1>": 1}
     summary["headline"] = 'dice" onload="x'

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedvox.simulations.bench.dp import LARGE, SMALL, measured, outcome_of
+from fedvox.simulations.bench.dp import LARGE, SMALL, Seconds, measured, outcome_of
 from fedvox.simulations.bench.dp_steps import WAYS, Setting
 from fedvox.simulations.bench.measure import fresh_process
 from fedvox.simulations.bench.outcome import render
@@ -18,23 +18,27 @@ def one_thread() -> None:
 
 def test_the_headlines_are_ratios_to_the_plain_step_beside() -> None:
     found = {
-        SMALL: {"plain": [1.0, 2.0, 4.0], "private": [1.2, 2.8, 4.4]},
-        LARGE: {"plain": [1.0], "private": [1.2]},
+        SMALL: {
+            "plain": Seconds([1.0, 2.0, 4.0], [2.0, 2.0, 2.0]),
+            "private": Seconds([1.2, 2.8, 4.4], [2.0, 3.0, 3.0]),
+        },
+        LARGE: {"plain": Seconds([1.0], [1.0]), "private": Seconds([1.2], [1.0])},
     }
     outcome = outcome_of(found, {LARGE: {"plain": 100 << 20, "private": 90 << 20}})
     assert render(outcome).splitlines()[-1] == (
         "dp: private over plain step 1.200 (<= 1.5: reached); with 96^3 patches 1.200 "
         "(<= 1.1: missed); its peak memory 0.900 (<= 1: reached)"
     )
-    assert ("32^3 x 16 fp32: private", "2800 ms", "1.200") in outcome.rows
-    assert ("96^3 x 2 fp32, peak memory: private", "90 MiB", "0.900") in outcome.rows
+    assert ("32^3 x 16 fp32: private", "2800 ms", "1.200", "1.500") in outcome.rows
+    assert ("96^3 x 2 fp32, peak memory: private", "90 MiB", "0.900", "") in outcome.rows
 
 
 def test_every_way_is_really_measured() -> None:
     said: list[str] = []
     found = measured(TINY, list(WAYS), 1, said.append)
     assert found.keys() == WAYS.keys()
-    assert all(seconds > 0 for (seconds,) in found.values())
+    assert all(len(one.wall) == len(one.processor) == 1 for one in found.values())
+    assert all(one.wall[0] > 0 for one in found.values())
     assert said[0] == "8^3 x 2 fp32, seconds:"
 
 

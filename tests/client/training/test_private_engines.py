@@ -1,118 +1,33 @@
 """All engines against one patient after the other, on the networks and losses of the product."""
 
 import math
-from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import pytest
 import torch
+from patients import (
+    CLASSIFICATION,
+    CLIP,
+    ENGINES,
+    OWNER,
+    SEGMENTATION,
+    Case,
+    Engine,
+    product,
+    require_same,
+    small,
+)
 from torch import Tensor, nn
-from torch.nn import functional
 
-from fedvox.client.training.private.clipping import ClippedSum, GradientEngine
 from fedvox.client.training.private.layered import LayersEngine
 from fedvox.client.training.private.plain import LoopEngine, VmapEngine
 from fedvox.client.training.private.plan import plan_by_shape
-from fedvox.client.training.small_maps import shelter_small_maps
-from fedvox.common.errors import FedvoxError
-from fedvox.common.study import load_study
-from fedvox.common.tasks.task import task_for
-
-CLIP = 0.5
-OWNER = torch.tensor([0, 2, 1, 0, 2, 2])
-"""Two, one and three samples, not in order."""
-ENGINES = [LayersEngine, LoopEngine, VmapEngine]
-Engine = type[LayersEngine] | type[LoopEngine] | type[VmapEngine]
-
-SEGMENTATION = ("unet", "segresnet", "dynunet")
-CLASSIFICATION = ("densenet121", "resnet18", "resnet50", "seresnet50")
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-@dataclass
-class Case:
-    model: nn.Module
-    loss: Callable[[Tensor, Tensor], Tensor]
-    images: Tensor
-    labels: Tensor
-
-    def by(self, engine: Engine, owner: Tensor = OWNER, clip_norm: float = CLIP) -> ClippedSum:
-        worker: GradientEngine = engine(self.model, self.loss, nullcontext)
-        return worker.clipped_sum(self.images, self.labels, owner, int(owner.max()) + 1, clip_norm)
-
-    def by_brute_force(
-        self, owner: Tensor = OWNER, clip_norm: float = CLIP
-    ) -> tuple[dict[str, Tensor], list[float]]:
-        weights = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
-        sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-        norms = []
-        for patient in range(int(owner.max()) + 1):
-            own = torch.nonzero(owner == patient)[:, 0].tolist()
-            each = [
-                self.loss(self.model(self.images[n : n + 1]), self.labels[n : n + 1]) for n in own
-            ]
-            (sum(each) / len(own)).backward()
-            found = [weight.grad for weight in weights.values()]
-            norm = math.sqrt(
-                sum(float(one.double().square().sum()) for one in found if one is not None)
-            )
-            for name, one in zip(weights, found, strict=True):
-                if one is not None:
-                    sums[name] += one * min(1.0, clip_norm / norm)
-            norms.append(norm)
-            self.model.zero_grad()
-        return sums, norms
-
-
-def product(name: str, norm: str, dims: int = 2, *settings: str) -> Case:
-    kind = "segmentation" if name in SEGMENTATION else "classification"
-    edges = [{2: 32, 3: 16}[dims] if kind == "classification" else 16] * dims
-    study = load_study(
-        settings=[
-            f"task.kind={kind}",
-            "task.classes=['none', 'one', 'two']",
-            f"data.dims={dims}",
-            f"data.patch={edges}",
-            f"model.name={name}",
-            f"model.channels={[4, 8, 16] if kind == 'segmentation' else [8]}",
-            f"model.norm={norm}",
-            "training.class_weights=[1.0, 2.0, 3.0]",
-            *settings,
-        ]
-    )
-    task = task_for(study)
-    layout = torch.channels_last_3d if dims == 3 else torch.channels_last
-    model = task.build().train().to(memory_format=layout)
-    images = torch.randn(len(OWNER), 1, *edges).to(memory_format=layout)
-    size = (len(OWNER), 1, *edges) if kind == "segmentation" else (len(OWNER),)
-    return Case(model, task.loss, images, torch.randint(0, 3, size))
-
-
-def small(model: nn.Module, *shape: int) -> Case:
-    """A case whose loss needs no particular output."""
-    images = torch.randn(len(OWNER), *shape)
-
-    def loss(output: Tensor, target: Tensor) -> Tensor:
-        return (output.flatten(1).sum(1) - target).square().mean()
-
-    return Case(model, loss, images, torch.randn(len(OWNER)))
-
-
-def require_same(
-    found: ClippedSum, expected: tuple[dict[str, Tensor], list[float]], tolerance: float = 1e-4
-) -> None:
-    sums, norms = expected
-    assert found.sums.keys() == sums.keys()
-    scale = max(float(one.abs().max()) for one in sums.values())
-    for name, one in sums.items():
-        torch.testing.assert_close(found.sums[name], one.float(), rtol=0.0, atol=tolerance * scale)
-    torch.testing.assert_close(found.norms, torch.tensor(norms), rtol=tolerance, atol=0.0)
 
 
 @pytest.mark.parametrize("norm", ["instance", "group"])
@@ -258,68 +173,3 @@ def test_losses_are_means_over_a_patient(engine: Engine) -> None:
         ]
     expected = [(each[0] + each[3]) / 2, each[2], (each[1] + each[4] + each[5]) / 3]
     assert case.by(engine).losses.tolist() == pytest.approx(expected)
-
-
-def test_the_model_is_left_as_it_was() -> None:
-    case = product("unet", "instance")
-    shelter_small_maps(case.model)
-    before = {name: dict(one.__dict__) for name, one in case.model.named_modules()}
-    case.by(LayersEngine)
-    for name, module in case.model.named_modules():
-        assert module.__dict__.get("forward") is before[name].get("forward")
-        assert not module._forward_hooks
-    assert all(one.requires_grad and one.grad is None for one in case.model.parameters())
-
-
-def test_the_model_is_left_as_it_was_after_an_error() -> None:
-    case = small(nn.Sequential(nn.Linear(3, 3), nn.PReLU(), nn.Linear(2, 1)), 3)
-    with pytest.raises(RuntimeError):
-        case.by(LayersEngine)
-    assert all(one.requires_grad for one in case.model.parameters())
-    assert not any(one._forward_hooks or "forward" in one.__dict__ for one in case.model.modules())
-
-
-class Overwriting(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        hidden = self.first(image)
-        out: Tensor = self.second(hidden)
-        hidden.mul_(2.0)
-        return out
-
-
-class Merging(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        out: Tensor = self.layer(image.reshape(-1, 2, 3).sum(1))
-        return out.repeat_interleave(2, 0)
-
-
-@pytest.mark.parametrize(
-    "model, said", [(Overwriting(), "overwritten"), (Merging(), "sees 3 samples")]
-)
-def test_what_the_tape_cannot_follow_is_refused(model: nn.Module, said: str) -> None:
-    with pytest.raises(FedvoxError, match=said):
-        small(model, 3).by(LayersEngine)
-
-
-def test_in_bfloat16_the_sum_is_near_and_clipped_by_its_own_norms() -> None:
-    case = product("unet", "instance", 3)
-    shelter_small_maps(case.model)
-    expected, norms = case.by_brute_force(torch.arange(6))
-    engine = LayersEngine(case.model, case.loss, lambda: torch.autocast("cpu", torch.bfloat16))
-    found = engine.clipped_sum(case.images, case.labels, torch.arange(6), 6, CLIP)
-    torch.testing.assert_close(found.norms, torch.tensor(norms), rtol=0.05, atol=0.0)
-    one, two = (
-        torch.cat([part.flatten() for part in sums.values()]) for sums in (found.sums, expected)
-    )
-    assert float(functional.cosine_similarity(one, two, 0)) > 0.99
-    alone = engine.clipped_sum(case.images[:1], case.labels[:1], torch.tensor([0]), 1, 1e-3)
-    total = torch.cat([part.flatten() for part in alone.sums.values()])
-    assert float(total.norm()) == pytest.approx(1e-3, rel=1e-4)
