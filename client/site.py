@@ -126,7 +126,8 @@ class Site:
 
     def _train(self, request: Request, weights: Arrays, study: Study, learner: Learner) -> Reply:
         keys = self._keys("train")
-        batches = Batches(learner.task, self._store, keys, seed_of(study.study.seed, self.name))
+        seed, balance = seed_of(study.study.seed, self.name), study.training.balance
+        batches = Batches(learner.task, self._store, keys, seed, balance)
         stretch = stretch_of_round(study.training, request.round)
         before = self._state.before(request.round)
         work = LocalWork(learner, weights, request.arrays, before, batches, stretch)

@@ -143,7 +143,8 @@ class _Work:
         weights = self._initial
         if steps:
             seed = seed_of(self._study.study.seed, name)
-            batches = Batches(learner.task, self._consortium.store, keys, seed)
+            balance = self._study.training.balance
+            batches = Batches(learner.task, self._consortium.store, keys, seed, balance)
             stretch = Stretch(steps, 0.0, 1.0)
             stream = batches.of(stretch, self._study.training.batch_size, learner.device)
             gradients = learner.gradients(self._reported(stream, name, steps))

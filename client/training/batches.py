@@ -30,12 +30,15 @@ class Batches:
     each pass over them, and each example has a generator of its own.
     """
 
-    def __init__(self, task: Task, store: Store, keys: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, task: Task, store: Store, keys: Sequence[str], seed: int, balance: bool = False
+    ) -> None:
+        """With `balance` every class is drawn equally often: for classes of whole volumes."""
         self._task = task
         self._store = store
-        self._keys = list(keys)
         self.seed = seed
-        self._shuffled: tuple[int, list[int]] = (-1, [])
+        self._groups = _by_class(store, keys) if balance else [list(keys)]
+        self._shuffled: dict[int, tuple[int, list[int]]] = {}
 
     def of(self, stretch: Stretch, size: int, device: Device) -> Iterator[Batch]:
         """The batches of a stretch, on the device; on a GPU made one ahead of the one in use."""
@@ -61,13 +64,22 @@ class Batches:
         return image, label.to(device.torch_device, non_blocking=True)
 
     def _example(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        epoch, place = divmod(number, len(self._keys))
-        case = self._store.get(self._keys[self._order(epoch)[place]])
+        turn, which = divmod(number, len(self._groups))
+        epoch, place = divmod(turn, len(self._groups[which]))
+        case = self._store.get(self._groups[which][self._order(epoch, which)[place]])
         rng = np.random.default_rng([self.seed, 1, number])
         return self._task.example(case, rng)
 
-    def _order(self, epoch: int) -> list[int]:
-        if self._shuffled[0] != epoch:
-            rng = np.random.default_rng([self.seed, 0, epoch])
-            self._shuffled = (epoch, rng.permutation(len(self._keys)).tolist())
-        return self._shuffled[1]
+    def _order(self, epoch: int, which: int = 0) -> list[int]:
+        if self._shuffled.get(which, (-1,))[0] != epoch:
+            rng = np.random.default_rng([self.seed, 0, epoch, *([which] if which else [])])
+            order = rng.permutation(len(self._groups[which])).tolist()
+            self._shuffled[which] = (epoch, order)
+        return self._shuffled[which][1]
+
+
+def _by_class(store: Store, keys: Sequence[str]) -> list[list[str]]:
+    groups: dict[int, list[str]] = {}
+    for key in keys:
+        groups.setdefault(int(store.get(key).label), []).append(key)
+    return [groups[label] for label in sorted(groups)]

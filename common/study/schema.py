@@ -66,6 +66,11 @@ class Study(Section):
                 "training.optimizer: scaffold corrects the steps of plain gradient descent, which "
                 f"{self.training.optimizer} would rescale; --set training.optimizer=sgd"
             )
+        if kind == "segmentation" and self.training.balance:
+            raise ValueError(
+                "training.balance: balances classes of whole volumes; training.foreground says how "
+                "often a patch shows a label"
+            )
         if kind == "classification" and self.data.size and self.data.size != self.data.patch:
             raise ValueError("data.patch: a classifier sees whole volumes: patch must equal size")
         if kind == "classification" and not self.data.size:

@@ -195,6 +195,9 @@ class TrainingSection(Section):
     """Largest norm of a step's gradient; 0: no limit."""
     class_weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
     """Weight of each class in the cross-entropy; empty: equal."""
+    balance: bool = False
+    """Draws every class equally often, however rare (classification; not under privacy, where
+    every patient must have the same chance)."""
     foreground: Fraction = 0.3
     """Share of training patches centred on a labelled voxel (segmentation)."""
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5

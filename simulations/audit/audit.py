@@ -77,6 +77,7 @@ class Membership:
             "epsilon_lower_bound": self.guessed.epsilon,
             "delta": self.delta,
             "confidence": self.confidence,
+            "epsilon_largest_bound": self.guessed.most,
             "canaries": self.guessed.canaries,
             "guesses": self.guessed.guesses,
             "right": self.guessed.right,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +23,8 @@ class Guessed:
     right: int
     epsilon: float
     """Refuted at the confidence asked for, all tries counted."""
+    most: float
+    """What would be refuted if every canary were guessed right: no attack can show more."""
 
 
 def log_ratios(seen: Floats, sample_rate: float, noise_multiplier: Floats) -> Floats:
@@ -51,15 +52,10 @@ def guess(
     right = ((ratios > 0) == took_part)[surest]
     sizes = sorted({max(1, round(share * count)) for share in _SHARES})
     each = 1 - (1 - confidence) / len(sizes)
-    return _best([_guessed(right, size, delta, each) for size in sizes])
-
-
-def _guessed(right: npt.NDArray[np.bool_], size: int, delta: float, confidence: float) -> Guessed:
-    hits = int(right[:size].sum())
-    return Guessed(
-        len(right), size, hits, epsilon_refuted(len(right), size, hits, delta, confidence)
-    )
-
-
-def _best(tried: Sequence[Guessed]) -> Guessed:
+    most = epsilon_refuted(count, count, count, delta, each)
+    tried = []
+    for size in sizes:
+        hits = int(right[:size].sum())
+        refuted = epsilon_refuted(count, size, hits, delta, each)
+        tried.append(Guessed(count, size, hits, refuted, most))
     return max(tried, key=lambda one: (one.epsilon, one.guesses))

@@ -101,6 +101,7 @@ def single_study(target: Target, seed: int) -> Study:
         f"privacy.delta={terms.delta!r}",
         "privacy.patients_per_step=1",
         "privacy.augmentation_multiplicity=1",
+        "privacy.adaptive_clip=false",
         "simulation.epsilon_cap=0.0",
     ]
     off = ("flip", "rotate", "scale", "elastic", "grid", "noise", "blur", "contrast")

@@ -56,6 +56,11 @@ def _notes(audit: Audit) -> list[str]:
             f"Gradient inversion: the image was not found in the noisy update; without noise it "
             f"{without}."
         )
+    if audit.membership.guessed.most <= audit.membership.epsilon_charged:
+        notes.append(
+            f"Membership: so many canaries show an epsilon of {audit.membership.guessed.most:.2f} "
+            "at most, less than was charged; give more --canaries, or fewer --steps."
+        )
     if not audit.found:
         notes.append("An audit can show a promise broken, never that it holds.")
     return ["", *notes] if notes else []

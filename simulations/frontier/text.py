@@ -26,14 +26,14 @@ def level_table(frontier: Frontier) -> Table:
     """A row an epsilon: what it is, what it cost in quality."""
     metric = metric_name(frontier.headline)
     quality = (metric, "Range", "Of no privacy")
-    columns = ("Epsilon", *quality, "Spent", "Delta", "Noise", "Seeds")
+    columns = ("Epsilon", *quality, "Spent", "Delta", "Seeds")
     return Table(columns, tuple(_level_row(level) for level in frontier.levels))
 
 
 def run_table(frontier: Frontier) -> Table:
     """A row a run."""
     metric = metric_name(frontier.headline)
-    columns = ("Run", "Epsilon", "Seed", "State", metric, "Spent", "Refusals", "Time")
+    columns = ("Run", "Epsilon", "Seed", "State", metric, "Spent", "Noise", "Refusals", "Time")
     return Table(columns, tuple(_run_row(outcome) for outcome in frontier.outcomes))
 
 
@@ -60,14 +60,14 @@ def result_sentence(frontier: Frontier) -> str:
     if not compared:
         told = [f"{score(lv.mean)} at epsilon {epsilon_name(lv.epsilon)}" for lv in ends]
         return f"{name} was {' and '.join(told)}; no run without privacy has a result."
-    strict, *loose = (f"epsilon {epsilon_name(lv.epsilon)} {share(lv.ratio)}" for lv in ends)
-    kept = f"{loose[0]}, {strict}" if loose else strict
-    return f"Kept of the {name} without privacy: {kept}."
+    most, *least = (f"at epsilon {epsilon_name(level.epsilon)}" for level in reversed(ends))
+    kept = f"{share(ends[-1].ratio)} is kept {most}"
+    more = f", {share(ends[0].ratio)} {least[0]}" if least else ""
+    return f"Of the {name} without privacy, {kept}{more}."
 
 
 def _level_row(level: Level) -> tuple[str, ...]:
     known = level.known
-    noise = [sigma for outcome in known for sigma in outcome.noise]
     return (
         epsilon_name(level.epsilon) if math.isfinite(level.epsilon) else _WITHOUT,
         score(level.mean),
@@ -75,7 +75,6 @@ def _level_row(level: Level) -> tuple[str, ...]:
         share(level.ratio),
         epsilon_spent(_most(outcome.spent for outcome in known)),
         _small(_most(outcome.delta for outcome in known)),
-        span(noise),
         f"{len(known)}/{len(level.outcomes)}",
     )
 
@@ -95,6 +94,7 @@ def _run_row(outcome: Outcome) -> tuple[str, ...]:
         outcome.status,
         score(outcome.value),
         epsilon_spent(outcome.spent),
+        span(outcome.noise),
         whole(outcome.refusals),
         duration(outcome.wall_s),
     )

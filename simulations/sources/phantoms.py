@@ -68,6 +68,11 @@ class PhantomSource:
             tables["training"] = {"rounds": 16, "local_steps": 20, "batch_size": 2}
         else:  # a class a patient says less than a label a voxel
             tables["simulation"] = {"patients": _CLASSIFIED_PATIENTS}
+            tables["training"] = {
+                "local_steps": 15,
+                # So few patients would be learned by heart.
+                "augment": {"flip": 0.5, "rotate": 0.5, "scale": 0.5},
+            }
         return tables
 
     def cases(self) -> Sequence[CaseRef]:

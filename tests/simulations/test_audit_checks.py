@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 
 from fedvox.simulations.audit.checks import Check
 from fedvox.simulations.audit.draw_checks import check_draws
@@ -78,12 +77,21 @@ def test_noise_that_comes_again() -> None:
     }
 
 
-def poisson(rng: np.random.Generator, steps: int, patients: int, rate: float) -> npt.NDArray[np.bool_]:
+def poisson(
+    rng: np.random.Generator, steps: int, patients: int, rate: float
+) -> npt.NDArray[np.bool_]:
     return rng.random((steps, patients)) < rate
 
 
 def test_poisson_draws_are_never_held_against_the_engine() -> None:
-    cases = [(30, 500, 0.2), (1, 500, 0.1), (2, 60, 0.5), (20, 300, 0.02), (30, 20, 0.3), (5, 9, 1.0)]
+    cases = [
+        (30, 500, 0.2),
+        (1, 500, 0.1),
+        (2, 60, 0.5),
+        (20, 300, 0.02),
+        (30, 20, 0.3),
+        (5, 9, 1.0),
+    ]
     for seed in range(40):
         for steps, patients, rate in cases:
             drawn = poisson(np.random.default_rng(seed), steps, patients, rate)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from command import TINY, Said, cached_in, contents, fedvox, process
 
-from fedvox.common.study import parse_study
+from fedvox.common.study import dump_study, parse_study
 from fedvox.simulations.frontier.figures import Frontier, Outcome, as_plain, ratio_of
 from fedvox.simulations.frontier.page import frontier_html
 from fedvox.simulations.frontier.plot import picture
@@ -40,8 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("study") / "study.toml"
     settings = [word.removeprefix("--set=") for word in TINY if word.startswith("--set=")]
     settings += ["simulation.sites=2", "training.rounds=2", "training.device=cpu"]
-    made = fedvox("study", "new", *[f"--set={setting}" for setting in settings])
-    path.write_text(made.out)
+    path.write_text(dump_study(parse_study("", settings=settings)))
     return path
 
 
@@ -83,7 +82,7 @@ def made_up(
     values: dict[tuple[float, int], float], seeds: tuple[int, ...] = (0, 1), name: str = "made-up"
 ) -> Frontier:
     """A frontier with these results; what is NaN failed."""
-    study = parse_study(f'[study]\nname = "{name}"\n')
+    study = parse_study(f'[study]\nname = "{name}"\n[task]\nclasses = ["background", "organ"]\n')
     grid = Grid(tuple(sorted({epsilon for epsilon, _ in values})), seeds)
     outcomes = []
     for point in grid:
@@ -233,7 +232,7 @@ def test_the_table_says_what_the_seeds_came_to() -> None:
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     assert rows[0] == {
         "Epsilon": "1", "Dice": "0.200", "Range": "0.200–0.200", "Of no privacy": "40.0\u202f%",
-        "Spent": "1.00", "Delta": "0.01", "Noise": "0.5–0.7", "Seeds": "1/2",
+        "Spent": "1.00", "Delta": "0.01", "Seeds": "1/2",
     }  # fmt: skip
     assert rows[3]["Epsilon"] == "none" and rows[3]["Spent"] == "–"
     assert rows[2]["Range"] == "0.400–0.500" and rows[2]["Dice"] == "0.450"
@@ -241,8 +240,8 @@ def test_the_table_says_what_the_seeds_came_to() -> None:
 
 def test_the_result_is_said_in_a_sentence() -> None:
     every = result_sentence(made_up(MADE_UP))
-    assert (
-        every == "Kept of the Dice without privacy: epsilon 4 75.0\u202f%, epsilon 1 50.0\u202f%."
+    assert every == (
+        "Of the Dice without privacy, 75.0\u202f% is kept at epsilon 4, 50.0\u202f% at epsilon 1."
     )
     private = {key: value for key, value in MADE_UP.items() if key[0] != WITHOUT}
     alone = result_sentence(made_up(private))

@@ -17,7 +17,7 @@ the other way round; for a linear layer a window is one vector.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -158,27 +158,36 @@ def _folded(maps: Tensor, patients: int) -> Tensor:
 
 
 def _each(maps: Maps, kernel: Kernel) -> Tensor:
-    small, large = maps.small.chunk(maps.patients), maps.large.chunk(maps.patients)
-    if _leaves_onednn(maps, kernel):
-        # In oneDNN's own layout a tensor stays with oneDNN.
-        small = tuple(one.to_mkldnn() for one in small)
-        large = tuple(one.to_mkldnn() for one in large)
-    pairs = zip(small, large, strict=True)
-    return torch.stack([_weight_gradient(Maps(*pair, 1), kernel, 1).float() for pair in pairs])
+    def gradient(own: Maps) -> Tensor:
+        if _leaves_onednn(own, kernel):
+            # In oneDNN's own layout a tensor stays with oneDNN.
+            own = Maps(own.small.to_mkldnn(), own.large.to_mkldnn(), 1)
+        return _weight_gradient(own, kernel, 1).float()
+
+    return torch.stack([gradient(own) for own in _by_patient(maps)])
 
 
 def _halves(maps: Maps, kernel: Kernel) -> Tensor:
-    if _leaves_onednn(maps, kernel) and maps.small.shape[2] % 2 == 0:
-        maps, kernel = _halved(maps, kernel)
     dense = torch.channels_last_3d if len(kernel.edges) == 3 else torch.channels_last
-    small = maps.small.contiguous(memory_format=dense)
-    large = maps.large.contiguous(memory_format=dense)
-    return _each(Maps(small, large, maps.patients), kernel)
+
+    def gradient(own: Maps) -> Tensor:
+        halved, same = own, kernel
+        if _leaves_onednn(own, kernel) and own.small.shape[2] % 2 == 0:
+            halved, same = _halved(own, kernel)
+        small, large = (one.contiguous(memory_format=dense) for one in (halved.small, halved.large))
+        return _weight_gradient(Maps(small, large, 1), same, 1).float()
+
+    return torch.stack([gradient(own) for own in _by_patient(maps)])
+
+
+def _by_patient(maps: Maps) -> Iterator[Maps]:
+    pairs = zip(maps.small.chunk(maps.patients), maps.large.chunk(maps.patients), strict=True)
+    return (Maps(small, large, 1) for small, large in pairs)
 
 
 def _leaves_onednn(maps: Maps, kernel: Kernel) -> bool:
     """Whether torch would take its slow path, as for one sample in float32 on a processor."""
-    single = maps.large.shape[0] == maps.patients and kernel.groups == 1
+    single = maps.large.shape[0] == 1 and kernel.groups == 1
     slow_type = maps.large.device.type == "cpu" and maps.large.dtype == torch.float32
     return single and slow_type and math.prod(maps.large.shape[1:4]) <= _SMALLEST_SINGLE
 

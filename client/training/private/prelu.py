@@ -35,8 +35,9 @@ class _PReLU(torch.autograd.Function):
         if gradient.stride() != image.stride():
             # Element by element, two layouts cost more than a copy.
             gradient = torch.empty_like(image).copy_(gradient)
-        of_image = torch.ops.aten.leaky_relu_backward(gradient, image, float(slope), False)
+        # First, so that its products are freed before the larger result is made.
         of_slopes = _of_slopes(image, gradient) if ctx.needs_input_grad[2] else None
+        of_image = torch.ops.aten.leaky_relu_backward(gradient, image, float(slope), False)
         return of_image, None, of_slopes
 
 

@@ -1,11 +1,14 @@
+from pathlib import Path
+
+import numpy as np
 import torch
 
 from fedvox.client.store import Store
 from fedvox.client.training.batches import Batches, seed_of
 from fedvox.client.training.device import Device
 from fedvox.client.training.schedule import Stretch
-from fedvox.common.study import Study
-from fedvox.common.tasks.task import task_for
+from fedvox.common.study import Study, load_study
+from fedvox.common.tasks.task import Prepared, task_for
 
 CPU = Device(torch.device("cpu"), None, torch.channels_last_3d)
 KEYS = tuple(f"c{n}" for n in range(6))
@@ -49,3 +52,22 @@ def test_seeds_depend_on_every_part() -> None:
     seeds = {seed_of(1, "a"), seed_of(1, "b"), seed_of(2, "a"), seed_of("1a"), seed_of(1, "a", 0)}
     assert len(seeds) == 5
     assert seed_of(1, "a") == seed_of(1, "a")
+
+
+def test_balanced_draws_show_rare_classes_as_often_as_common_ones(tmp_path: Path) -> None:
+    study = load_study(
+        settings=["task.kind=classification", "task.classes=['common', 'rare', 'none']"]
+    )
+    store = Store(tmp_path, "contract")
+    for number in range(7):
+        label = np.array(int(number == 6), np.uint8)
+        empty = np.zeros((0, 4), np.int32)
+        image = np.full((1, 4, 4, 4), float(number), np.float32)
+        store.put(f"c{number}", Prepared(image, label, (1.0, 1.0, 1.0), empty))
+    keys = [f"c{n}" for n in range(7)]
+    task = task_for(study)
+    batches = Batches(task, store, keys, 3, balance=True)
+    labels = torch.cat([label for _, label in batches.of(Stretch(6, 0, 1), 4, CPU)])
+    assert labels.tolist() == [0, 1] * 12
+    plain = Batches(task, store, keys, 3)
+    assert sum(int(label.sum()) for _, label in plain.of(Stretch(7, 0, 1), 4, CPU)) == 4
