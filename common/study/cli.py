@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Does what `fedvox study` was asked for."""
     if args.action == "new":
-        print(commented(load_study(settings=[f"task.kind={args.task}", *args.set])), end="")
+        settings = [f"task.kind={args.task}", *args.set]
+        written = {setting.partition("=")[0].strip() for setting in settings}
+        print(commented(load_study(settings=settings), written), end="")
         return 0
     study = load_study(args.study, args.set)
     hashes = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from textwrap import wrap
 
 from pydantic import BaseModel
@@ -23,8 +24,8 @@ _ABOUT = {
 }
 
 
-def commented(study: Study) -> str:
-    """The study as TOML in which every key is explained and commented out.
+def commented(study: Study, written: Container[str]) -> str:
+    """The study as TOML in which every key is explained, and commented out unless it is `written`.
 
     Commented out, because a data source may suggest better than a default; what is written counts.
     """
@@ -32,11 +33,11 @@ def commented(study: Study) -> str:
         "# A fedvox study. Remove the # in front of a key to set it. Keys left out have the value",
         "# shown here, or the one that suits the data source.",
     ]
-    _table(lines, "", study)
+    _table(lines, "", study, written)
     return "\n".join(lines) + "\n"
 
 
-def _table(lines: list[str], prefix: str, section: BaseModel) -> None:
+def _table(lines: list[str], prefix: str, section: BaseModel, written: Container[str]) -> None:
     tables = []
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
@@ -44,8 +45,8 @@ def _table(lines: list[str], prefix: str, section: BaseModel) -> None:
             tables.append((f"{prefix}{name}", value))
             continue
         lines += [f"# {line}" for line in wrap(field.description or "", 98)]
-        mark = "" if f"{prefix}{name}" == "task.kind" else "#"
+        mark = "" if f"{prefix}{name}" in written else "#"
         lines.append(f"{mark}{name} = {toml_value(value)}")
     for name, table in tables:
         lines += ["", f"# {_ABOUT[name]}", f"[{name}]"]
-        _table(lines, f"{name}.", table)
+        _table(lines, f"{name}.", table, written)

@@ -27,12 +27,23 @@ def test_a_dumped_study_reads_back_equal(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_template_with_every_key_uncommented_is_the_same_study(kind: str) -> None:
     study = load_study(settings=[f"task.kind={kind}"])
-    text = commented(study)
+    text = commented(study, {"task.kind"})
     assert parse_study(text) == study
     lines = [
         ln[1:] if ln.startswith("#") and not ln.startswith("# ") else ln for ln in text.splitlines()
     ]
     assert parse_study("\n".join(lines)) == study
+
+
+def test_what_is_set_is_written_out() -> None:
+    settings = ["training.rounds=3", "training.augment.flip=.2"]
+    study = load_study(settings=settings)
+    text = commented(study, {"training.rounds", "training.augment.flip"})
+    assert parse_study(text) == study
+    assert [ln for ln in text.splitlines() if ln and ln[0] not in "#["] == [
+        "rounds = 3",
+        "flip = 0.2",
+    ]
 
 
 def test_every_key_has_a_documented_default() -> None:

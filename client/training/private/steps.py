@@ -132,7 +132,8 @@ class PrivateSteps:
         added = self.terms.placed.added
         if not self.study.privacy.adaptive_clip:
             return NoiseSplit(added, 0.0)
-        return split_noise(added, count_noise_for(self._expected()))
+        # A count less noisy than the whole step would leave nothing for the gradients.
+        return split_noise(added, max(count_noise_for(self._expected()), added))
 
     @torch.no_grad()
     def _fill(
