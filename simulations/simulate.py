@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fedvox.client.training.learner import threads
+from fedvox.client.training.learner import Learner, threads
 from fedvox.common.errors import FedvoxError, InputError, QuorumError
 from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
 from fedvox.common.study import Study, dump_study
@@ -92,6 +92,8 @@ def _require_possible(study: Study) -> None:
     """What can be known to fail fails here, before there is a run directory."""
     strategy_for(study)
     require_memory(study, workers_for(study))
+    if study.privacy.mode == "patient":
+        _ = Learner(study).clipping  # refuses what cannot be private, by the name of the layer
 
 
 class _Run:

@@ -40,6 +40,9 @@ def choose_device(study: Study) -> Device:
     bf16 = precision == "bf16" or (precision == "auto" and _has_fast_bf16(device))
     three = study.data.dims == 3
     layout = torch.channels_last_3d if three else torch.channels_last
+    if study.model.freeze and device.type == "cpu":
+        # torch's group norm ends the process where its channels-last input needs no gradient.
+        layout = torch.contiguous_format
     return Device(device, torch.bfloat16 if bf16 else None, layout)
 
 

@@ -19,6 +19,7 @@ from fedvox.client.training.device import choose_device
 from fedvox.client.training.optimizer import LocalOptimizer, on_cpu
 from fedvox.client.training.private.clipping import GradientEngine
 from fedvox.client.training.private.plan import make_engine, plan_by_shape
+from fedvox.client.training.private.validation import require_private
 from fedvox.client.training.schedule import Stretch, rates
 from fedvox.client.training.small_maps import shelter_small_maps
 from fedvox.common.arrays import Arrays, delta, require_finite
@@ -74,10 +75,17 @@ class Learner:
 
     @cached_property
     def clipping(self) -> GradientEngine:
-        """Works out the clipped gradients of patients; its way follows from the shapes alone."""
-        data = self.study.data
-        image = torch.zeros(1, data.channels, *data.patch, device=self.device.torch_device)
-        plan = plan_by_shape(self.model, image.to(memory_format=self.device.layout))
+        """Works out the clipped gradients of patients; its way follows from the shapes alone.
+
+        StudyError where the network or the loss would mix patients.
+        """
+        data, device = self.study.data, self.device.torch_device
+        noise = torch.Generator().manual_seed(0)
+        images = torch.randn(2, data.channels, *data.patch, generator=noise).to(device)
+        images = images.to(memory_format=self.device.layout)
+        labels = self.task.anything(2, noise).to(device)
+        require_private(self.model, self.task.loss, images, labels)
+        plan = plan_by_shape(self.model, images[:1])
         return make_engine(plan, self.model, self.task.loss, self.autocast)
 
     def train(

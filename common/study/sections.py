@@ -297,7 +297,7 @@ class SimulationSection(Section):
     """Processor threads of each worker. Part of the result: sums in another order differ in the
     last bit."""
     epsilon_cap: float = Field(0.0, ge=0)
-    """Most that may ever be spent of a virtual site's patients; at the cap it refuses. 0: no cap."""
+    """Most that may ever be spent of a site's patients; at the cap it refuses. 0: no cap."""
     baselines: bool = False
     """Also train the pooled model and each site alone, at equal steps."""
     folds: int = Field(0, ge=0)

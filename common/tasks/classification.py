@@ -50,6 +50,10 @@ class Classification:
         image, _ = augment(self.study.training.augment, image, None, case.spacing, rng)
         return image, case.label.astype(np.int64)
 
+    def anything(self, count: int, rng: torch.Generator) -> torch.Tensor:
+        """Classes of so many volumes as chance would have them."""
+        return torch.randint(len(self.classes), (count,), generator=rng)
+
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross-entropy, each case weighted by its class.
 

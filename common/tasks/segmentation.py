@@ -57,6 +57,11 @@ class Segmentation:
         image, changed = augment(training.augment, image, label, case.spacing, rng)
         return image, (label if changed is None else changed)[None].astype(np.int64)
 
+    def anything(self, count: int, rng: torch.Generator) -> torch.Tensor:
+        """Labels of so many patches as chance would have them."""
+        shape = (count, 1, *self.study.data.patch)
+        return torch.randint(len(self.classes), shape, generator=rng)
+
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Dice + cross-entropy, each per image and then averaged, so that patients do not mix.
 

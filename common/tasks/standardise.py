@@ -8,33 +8,35 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_FLOOR = 1e-10
+FLOOR = 1e-10
 
 
-class _Standardised2d(nn.Conv2d):
+class Standardised2d(nn.Conv2d):
     def forward(self, image: Tensor) -> Tensor:
         """The convolution by the standardised weight."""
-        return self._conv_forward(image, _standardised(self.weight), self.bias)
+        output: Tensor = self._conv_forward(image, standardised(self.weight), self.bias)
+        return output
 
 
-class _Standardised3d(nn.Conv3d):
+class Standardised3d(nn.Conv3d):
     def forward(self, image: Tensor) -> Tensor:
         """The convolution by the standardised weight."""
-        return self._conv_forward(image, _standardised(self.weight), self.bias)
+        output: Tensor = self._conv_forward(image, standardised(self.weight), self.bias)
+        return output
 
 
 def standardise(network: nn.Module) -> None:
     """Lets every convolution of the network standardise its weight; names and shapes stay."""
     for layer in network.modules():
         if type(layer) is nn.Conv3d:
-            layer.__class__ = _Standardised3d
+            layer.__class__ = Standardised3d
         elif type(layer) is nn.Conv2d:
-            layer.__class__ = _Standardised2d
+            layer.__class__ = Standardised2d
 
 
-def _standardised(weight: Tensor) -> Tensor:
+def standardised(weight: Tensor) -> Tensor:
     axes = tuple(range(1, weight.ndim))
     variance, mean = torch.var_mean(weight, axes, unbiased=False, keepdim=True)
     size = weight[0].numel()
     # Divided by the root of the filter's size as well, so that the output keeps its scale.
-    return (weight - mean) * torch.rsqrt(variance * size + _FLOOR)
+    return (weight - mean) * torch.rsqrt(variance * size + FLOOR)

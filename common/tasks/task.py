@@ -62,6 +62,9 @@ class Task(Protocol):
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """One augmented training patch: image [C, *P] and label [1, *P], or [] for a class."""
 
+    def anything(self, count: int, rng: torch.Generator) -> torch.Tensor:
+        """Labels of so many examples as chance would have them."""
+
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean over the batch, computed in float32."""
 

@@ -27,7 +27,13 @@ from fedvox.common.privacy.bucket import bucketed
 from fedvox.common.privacy.terms import Terms, terms_for
 from fedvox.common.study import Study, contract_hash, dump_study, parse_study, study_hash
 from fedvox.common.tasks.task import initial_weights
-from fedvox.simulations.audit.canaries import Canaries, CanaryEngine, ListeningStore, hatch
+from fedvox.simulations.audit.canaries import (
+    Canaries,
+    CanaryEngine,
+    ListeningStore,
+    hatch,
+    most_canaries,
+)
 from fedvox.simulations.audit.watching import SeenStep, Watch, WatchedLearner
 from fedvox.simulations.guards import simulated_guard
 
@@ -115,11 +121,11 @@ def _filled(clip_norms: Floats, first: float) -> Floats:
     return np.where(places < 0, first, clip_norms[places])
 
 
-def attack(target: Target, count: int, steps: int, seed: int, home: Path) -> Attacked:
+def attack(target: Target, count: int | None, steps: int, seed: int, home: Path) -> Attacked:
     """Runs as many of the study's steps, at most, on the site's patients and canaries."""
     numbers = sum(_sizes(WatchedLearner(target.study)))
     rng = np.random.default_rng([seed, _CANARY_SEED])
-    canaries = hatch(count, numbers, target.terms.clip_norm, rng)
+    canaries = hatch(count or most_canaries(numbers), numbers, target.terms.clip_norm, rng)
     people = (*target.people, *canaries.people)
     study, rounds = short_study(target, len(people), steps, seed)
     terms = terms_for(study, bucketed(len(people)))

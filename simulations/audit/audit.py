@@ -37,7 +37,8 @@ class Wish:
     run: Path
     site: str = ""
     """Empty: the one with the fewest training patients."""
-    canaries: int = 1000
+    canaries: int | None = None
+    """None: as many as the model allows, up to 1,000."""
     steps: int = 30
     iterations: int = 100
     """Of the gradient inversion; 0 leaves it out."""

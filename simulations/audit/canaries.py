@@ -30,6 +30,7 @@ from fedvox.common.tasks.task import Prepared
 LENGTH = 10.0
 """Norm of a canary's gradient before clipping, over the study's clipping norm."""
 _PREFIX = "canary-"
+_ENOUGH = 1000
 _DENSEST = 4
 """Numbers of a model for each canary at least."""
 
@@ -48,6 +49,11 @@ class Canaries:
     def people(self) -> tuple[tuple[str, ...], ...]:
         """The cases of those that take part, as a roster has them."""
         return tuple((f"{_PREFIX}{number:07d}",) for number in np.flatnonzero(self.took_part))
+
+
+def most_canaries(numbers: int) -> int:
+    """What an audit takes for a model of `numbers` trainable numbers."""
+    return max(1, min(_ENOUGH, numbers // _DENSEST))
 
 
 def hatch(count: int, numbers: int, clip_norm: float, rng: np.random.Generator) -> Canaries:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="directory of a run with --epsilon")
     add("--site", default="", metavar="NAME", help="default: the one with the fewest patients")
-    add("--canaries", type=int, default=1000, metavar="N", help="default: %(default)s")
+    add("--canaries", type=int, metavar="N", help="default: as the model allows, at most 1000")
     add("--steps", type=int, default=30, metavar="N", help="most steps taken (%(default)s)")
     add(
         "--iterations",

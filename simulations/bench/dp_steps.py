@@ -129,7 +129,7 @@ def _clipped_sum(one: Trainee) -> Callable[[], ClippedSum]:
 def _fill(model: nn.Module, found: ClippedSum, noise: Noise) -> None:
     weights = trainable(model)
     numbers = sum(weight.numel() for weight in weights.values())
-    drawn = torch.from_numpy(noise.gaussian(numbers)).float() * (NOISE_MULTIPLIER * CLIP_NORM)
+    drawn = noise.gaussian(numbers).float() * (NOISE_MULTIPLIER * CLIP_NORM)
     parts = drawn.to(found.norms.device).split([weight.numel() for weight in weights.values()])  # type: ignore[no-untyped-call]
     for (name, weight), part in zip(weights.items(), parts, strict=True):
         noisy = found.sums[name].add_(part.view(weight.shape)).div_(len(found.norms))

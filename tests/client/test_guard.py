@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from small import tiny
 
 from fedvox.client.guard import Guard
@@ -148,7 +149,7 @@ def test_an_update_that_is_not_what_was_charged_stays_here(
     """With a planted bug: the noise is left out after it was counted."""
     from fedvox.client.training.private import noise
 
-    monkeypatch.setattr(noise.Noise, "gaussian", lambda self, n: self.uniform(n) * 0)
+    monkeypatch.setattr(noise.Noise, "gaussian", lambda self, n: torch.zeros(n).double())
     study = study_with()
     reply = ask(site_for(study, store, tmp_path), study, 1)
     assert reply.refusal is Refusal.UNSAFE and not reply.arrays and not reply.figures

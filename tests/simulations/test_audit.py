@@ -200,10 +200,10 @@ def test_a_site_that_notices_itself_is_still_a_violation(
 
 def test_the_same_noise_in_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @lru_cache
-    def once(count: int) -> npt.NDArray[np.float64]:
-        return np.random.default_rng(1).normal(size=count)
+    def once(count: int) -> torch.Tensor:
+        return torch.from_numpy(np.random.default_rng(1).normal(size=count))
 
-    monkeypatch.setattr(Noise, "gaussian", lambda self, count: once(count))
+    monkeypatch.setattr(Noise, "gaussian", lambda self, count: once(count).clone())
     assert "noise is new in each step" in found(audit_site(target(tmp_path), WISH))
 
 
@@ -245,7 +245,8 @@ def test_everybody_where_few_are_charged(tmp_path: Path, unchecked: pytest.Monke
     planted(unchecked, lambda order, size, step: order.tolist())
     audit = audit_site(target(tmp_path), WISH)
     assert "sampling rate" in found(audit)
-    assert audit.membership.guessed.epsilon > 1.2, "of 1.9 that were charged"
+    # What is guessed right depends on the noise; honest draws leave less than half of this.
+    assert audit.membership.guessed.epsilon > 0.9, "of 1.9 that were charged"
 
 
 @SLOW

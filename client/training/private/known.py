@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from fedvox.client.training.private.contraction import Kernel
 from fedvox.client.training.private.prelu import prelu
-from fedvox.common.tasks.standardise import _Standardised2d, _Standardised3d
+from fedvox.common.tasks.standardise import Standardised2d, Standardised3d
 
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
-STANDARDISED = (_Standardised2d, _Standardised3d)
+STANDARDISED = (Standardised2d, Standardised3d)
 TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 Expand = Callable[[str], Tensor | None]
 """Name of a parameter -> [samples, *shape], one copy for each sample; None where there is none."""

@@ -1,22 +1,26 @@
 """Randomness that protects patients: nobody may be able to guess it or to draw it again.
 
-A keystream of ChaCha20. In a hospital its key comes from the operating system and is forgotten;
-in a simulation it follows from the study's seed, and then the noise protects nobody.
+A keystream of AES-256. In a hospital its key comes from the operating system and is forgotten; in
+a simulation it follows from the study's seed, and then the noise protects nobody.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
-from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from torch import Tensor
 
 _UNIT = 2.0**-53
-_BLOCK = 1 << 16
+_BLOCK = 1 << 17
 """Words drawn at once: what fits into a processor's cache is filled and used up there."""
 
 Floats = npt.NDArray[np.float64]
@@ -26,30 +30,39 @@ class Noise:
     """A stream of random numbers. For one thread."""
 
     def __init__(self, key: bytes) -> None:
-        self._stream: CipherContext = Cipher(ChaCha20(key, bytes(16)), None).encryptor()
+        self._stream: CipherContext = Cipher(AES(key), CTR(bytes(16))).encryptor()
+        self._zeros = bytes(8 * _BLOCK)
+        # The cipher wants room for one of its own blocks more than it writes.
+        self._words = bytearray(8 * _BLOCK + 15)
 
     def __reduce__(self) -> str:
         raise TypeError("noise is never written down: who has its key can take it away again")
 
     def uniform(self, count: int) -> Floats:
         """Numbers in [0, 1), of 53 random bits each."""
-        numbers: Floats = (self._words(count) >> np.uint64(11)) * np.float64(_UNIT)
-        return numbers
+        out = torch.empty(count, dtype=torch.float64)
+        for first in range(0, count, _BLOCK):
+            block = out[first : first + _BLOCK]
+            block.copy_(self._unit(len(block)))
+        return out.numpy()
 
-    def gaussian(self, count: int) -> Floats:
-        """Standard normal numbers, by Box and Muller."""
-        out = np.empty(count + count % 2)
+    def gaussian(self, count: int) -> Tensor:
+        """[count] standard normal numbers in double precision, by Box and Muller."""
+        out = torch.empty(count + count % 2, dtype=torch.float64)
         for first in range(0, len(out), 2 * _BLOCK):
             block = out[first : first + 2 * _BLOCK]
             half = len(block) // 2
-            radius = np.sqrt(-2.0 * np.log1p(-self.uniform(half)))
-            angle = 2.0 * np.pi * self.uniform(half)
-            np.multiply(radius, np.cos(angle), out=block[:half])
-            np.multiply(radius, np.sin(angle), out=block[half:])
+            radius = self._unit(half).neg_().log1p_().mul_(-2.0).sqrt_()
+            angle = self._unit(half).mul_(2.0 * math.pi)
+            torch.mul(radius, angle.cos(), out=block[:half])
+            torch.mul(radius, angle.sin_(), out=block[half:])
         return out[:count]
 
-    def _words(self, count: int) -> npt.NDArray[np.uint64]:
-        return np.frombuffer(self._stream.update(bytes(8 * count)), dtype="<u8")
+    def _unit(self, count: int) -> Tensor:
+        self._stream.update_into(memoryview(self._zeros)[: 8 * count], self._words)
+        words = torch.frombuffer(self._words, dtype=torch.int64, count=count)
+        # Without its sign bit and the ten bits that a double cannot hold.
+        return ((words >> 10) & ((1 << 53) - 1)).double().mul_(_UNIT)
 
 
 NoiseFor = Callable[[str, int, str], Noise]

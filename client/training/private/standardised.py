@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedvox.client.training.private.clipping import Materialised, Share
 from fedvox.client.training.private.contraction import Ghost
-from fedvox.common.tasks.standardise import _FLOOR, _standardised
+from fedvox.common.tasks.standardise import FLOOR, standardised
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Filters:
 def filters_of(weight: Tensor) -> Filters:
     """The filters of a layer's raw weight."""
     rows = weight.detach().flatten(1).float()
-    scale = torch.rsqrt(rows.var(1, unbiased=False) * rows.shape[1] + _FLOOR)
-    return Filters(_standardised(rows), scale)
+    scale = torch.rsqrt(rows.var(1, unbiased=False) * rows.shape[1] + FLOOR)
+    return Filters(standardised(rows), scale)
 
 
 def through_standardising(share: Share, weight: Tensor) -> Share:

@@ -145,20 +145,22 @@ class PrivateSteps:
     ) -> None:
         """Noise on the sum, and its share of the patients expected in a step as the gradient."""
         numbers = sum(weight.numel() for weight in weights.values())
-        noise = torch.from_numpy(self.noise.gaussian(numbers) * (multiplier * self.clip_norm))
-        clean = torch.zeros((), dtype=torch.float64, device=self.device.torch_device)
-        added = torch.zeros_like(clean)
-        first = 0
+        noise = self.noise.gaussian(numbers).mul_(multiplier * self.clip_norm)
+        noise = noise.to(self.device.torch_device)
+        clean, added, first = [], [], 0
         for name, weight in weights.items():
             part = sums[name]
-            own = noise[first : first + part.numel()].view(part.shape).to(part.device)
+            own = noise[first : first + part.numel()].view(part.shape)
             first += part.numel()
             # In double precision, so that rounding tells nothing of either summand.
-            noisy = (part.double() + own).float()
-            clean += part.double().square().sum()
-            added += (noisy.double() - part.double()).square().sum()
-            weight.grad = torch.empty_like(weight).copy_(noisy / self._expected())
-        self.measured.step(drawn, clean.sqrt().item(), added.sqrt().item(), numbers, self.clip_norm)
+            noisy = (own + part).float()
+            clean.append(torch.linalg.vector_norm(part, dtype=torch.float64))
+            added.append(torch.linalg.vector_norm(noisy - part, dtype=torch.float64))
+            weight.grad = torch.empty_like(weight).copy_(noisy.div_(self._expected()))
+        clean_norm, noise_norm = (
+            torch.linalg.vector_norm(torch.stack(norms)).item() for norms in (clean, added)
+        )
+        self.measured.step(drawn, clean_norm, noise_norm, numbers, self.clip_norm)
 
     def _adapt(self, norms: Tensor, split: NoiseSplit) -> None:
         halves = float((norms <= self.clip_norm).sum()) - len(norms) / 2

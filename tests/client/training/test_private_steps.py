@@ -166,7 +166,7 @@ def refused(steps: PrivateSteps) -> str:
 class Quieter(Noise):
     """Half of the noise."""
 
-    def gaussian(self, count: int) -> np.ndarray:
+    def gaussian(self, count: int) -> Tensor:
         return super().gaussian(count) / 2
 
 
