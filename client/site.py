@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING
 
-from fedvox.client.guard import Guard, Payload
-from fedvox.client.ledger.work import Reservation
 from fedvox.client.local import LocalWork, weights_to_evaluate
 from fedvox.client.state import SiteState
 from fedvox.client.store import Store
 from fedvox.client.training.batches import Batches, seed_of
 from fedvox.client.training.learner import Learner
-from fedvox.client.training.private.steps import private_steps
 from fedvox.client.training.schedule import stretch_of_round
 from fedvox.common import __version__
 from fedvox.common.arrays import Arrays, sha256_of
 from fedvox.common.errors import FedvoxError, Refusal, ResourceError, SiteError, StudyError
 from fedvox.common.messages import Reply, Request
 from fedvox.common.privacy.bucket import bucketed
-from fedvox.common.privacy.terms import Terms, terms_for
-from fedvox.common.study import Study, contract_hash, parse_study, study_hash
+from fedvox.common.study import Study, contract_hash, parse_study
+
+if TYPE_CHECKING:
+    from fedvox.client.guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -131,38 +131,28 @@ class Site:
         stretch = stretch_of_round(study.training, request.round)
         before = self._state.before(request.round)
         work = LocalWork(learner, weights, request.arrays, before, batches, stretch)
-        if study.privacy.mode == "patient":
-            sent = self._train_privately(request, study, work)
+        patients = self._count(study, "train")
+        if study.privacy.mode == "patient" and self._guard is not None:
+            # Imported here: a study without privacy does not wait for what that takes.
+            from fedvox.client.private_round import train_privately
+
+            people = self._roster.people["train"]
+            keep = partial(self._state.keep, request.round, now=True)
+            arrays, figures = train_privately(
+                self._guard, request, work, self._store, people, patients, keep
+            )
         else:
             done = work.train()
             self._state.keep(request.round, done.state)
-            sent = Payload(done.arrays, done.figures)
+            arrays, figures = done.arrays, done.figures
         return Reply(
             self.name,
             request.round,
             request.weights_sha256,
-            examples=self._count(study, "train"),
-            arrays=sent.arrays,
-            figures=sent.figures,
+            examples=patients,
+            arrays=arrays,
+            figures=figures,
         )
-
-    def _train_privately(self, request: Request, study: Study, work: LocalWork) -> Payload:
-        guard = self._guard
-        if guard is None:
-            raise SiteError(Refusal.PRIVACY, "this site keeps no ledger")
-        terms = terms_for(study, self._count(study, "train"))
-
-        def perform(charged: Reservation) -> Payload:
-            noise = guard.noise_for(study_hash(study), request.round, request.weights_sha256)
-            steps = private_steps(work, self._store, self._roster.people["train"], terms, noise)
-            done = work.train(steps)
-            steps.require_as_charged()
-            # Before the release: whoever is answered from the outbox finds this state as well.
-            self._state.keep(request.round, done.state | steps.state(), now=True)
-            shown = done.figures if guard.shows_figures else {"lr": done.figures["lr"]}
-            return Payload(done.arrays, {**shown, **_accounts(terms, charged, steps.clip_norm)})
-
-        return guard.once(study, request.round, request.weights_sha256, terms, perform)
 
     def _count(self, study: Study, split: str) -> int:
         """Patients of a split, as exactly as may be known outside."""
@@ -192,15 +182,3 @@ class Site:
 
     def _refusal(self, request: Request, refusal: Refusal) -> Reply:
         return Reply(self.name, request.round, request.weights_sha256, refusal=refusal)
-
-
-def _accounts(terms: Terms, charged: Reservation, clip_norm: float) -> dict[str, float]:
-    """What the steps were, and what the study has spent of the patients' privacy with them."""
-    return {
-        "epsilon": charged.study_epsilon,
-        "delta": terms.delta,
-        "noise_multiplier": terms.noise_multiplier,
-        "sample_rate": terms.sample_rate,
-        "steps": terms.steps_per_round,
-        "clip_norm": clip_norm,
-    }

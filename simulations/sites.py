@@ -16,7 +16,6 @@ from fedvox.client.store import cache_folder
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.study import Study, contract_hash, study_hash
 from fedvox.simulations.consortium import Consortium, gather
-from fedvox.simulations.guards import simulated_guard
 from fedvox.simulations.sources import open_source
 
 _RECENT_BYTES = 256 << 20
@@ -57,6 +56,8 @@ class SimulatedSites:
         roster, contract = consortium.rosters[name], contract_hash(consortium.study)
         guard = None
         if study.privacy.mode == "patient":
+            from fedvox.simulations.guards import simulated_guard
+
             guard = simulated_guard(self._home / name, name, roster, study)
         return Site(name, roster, consortium.store, state, contract, guard)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +18,6 @@ from fedvox.client.store import Store
 from fedvox.client.training.batches import Batch
 from fedvox.client.training.device import choose_device
 from fedvox.client.training.optimizer import LocalOptimizer, on_cpu
-from fedvox.client.training.private.clipping import GradientEngine
-from fedvox.client.training.private.plan import make_engine, plan_by_shape
-from fedvox.client.training.private.validation import require_private
 from fedvox.client.training.schedule import Stretch, rates
 from fedvox.client.training.small_maps import shelter_small_maps
 from fedvox.common.arrays import Arrays, delta, require_finite
@@ -27,6 +25,9 @@ from fedvox.common.errors import NotFiniteError, Refusal, SiteError
 from fedvox.common.study import Study
 from fedvox.common.tasks.seeding import seed_dropout
 from fedvox.common.tasks.task import Prepared, Tally, Task, task_for
+
+if TYPE_CHECKING:
+    from fedvox.client.training.private.clipping import GradientEngine
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,9 @@ class Learner:
 
         StudyError where the network or the loss would mix patients.
         """
+        from fedvox.client.training.private.plan import make_engine, plan_by_shape
+        from fedvox.client.training.private.validation import require_private
+
         data, device = self.study.data, self.device.torch_device
         noise = torch.Generator().manual_seed(0)
         images = torch.randn(2, data.channels, *data.patch, generator=noise).to(device)

@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from fedvox.common.splines import spline_weights
 
@@ -59,7 +58,8 @@ def slices(side: int, thickness: float) -> Matrix:
         return np.eye(side, dtype=np.float32)
     count = max(2, round(side / thickness))
     centres = np.linspace(0, side - 1, count)
-    averaged = uniform_filter1d(np.eye(side), max(1, round(thickness)), axis=0, mode="nearest")
+    width = round(thickness)
+    averaged = _neighbours(side, -(width // 2), np.full(width, 1 / width))
     sampled = averaged[np.rint(centres).astype(int)]
     hats = np.stack([np.interp(np.arange(side), centres, unit) for unit in np.eye(count)], axis=1)
     weights: Matrix = (hats @ sampled).astype(np.float32)
@@ -67,10 +67,19 @@ def slices(side: int, thickness: float) -> Matrix:
 
 
 def _gaussian(side: int, sigma: float) -> npt.NDArray[np.float64]:
-    weights: npt.NDArray[np.float64] = gaussian_filter1d(
-        np.eye(side), sigma, axis=0, mode="nearest"
-    )
-    return weights
+    reach = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return _neighbours(side, -reach, weights / weights.sum())
+
+
+def _neighbours(side: int, first: int, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Every voxel by its neighbours from `first` on; beyond the edge lies the edge again."""
+    # By hand, for loading scipy's filters takes longer than painting all of a study's phantoms.
+    own = np.arange(side)[:, None]
+    others = np.clip(own + first + np.arange(len(weights)), 0, side - 1)
+    matrix = np.zeros((side, side))
+    np.add.at(matrix, (own, others), weights)
+    return matrix
 
 
 def _unit_rows(weights: npt.NDArray[np.float64]) -> Matrix:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from fedvox.common.study import load_study
 from fedvox.simulations.phantom import CLASSES, FOREGROUND, character, phantom
@@ -173,3 +174,14 @@ def test_white_noise_keeps_its_deviation_in_any_grain():
 def test_filters_keep_a_constant():
     for weights in (blur(40, 0.7), slices(40, 2.6), slices(40, 1.0), slices(40, 4.0)):
         assert np.allclose(weights.sum(1), 1, atol=1e-5)
+
+
+def test_smoothing_is_that_of_scipys_filters() -> None:
+    for side, sigma in ((28, 0.7), (32, 3.0)):
+        wanted = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, mode="nearest")
+        np.testing.assert_allclose(blur(side, sigma), wanted, atol=1e-6)
+    for thickness in (2.2, 3.4):
+        width = round(thickness)
+        wanted = ndimage.uniform_filter1d(np.eye(24), width, axis=0, mode="nearest")
+        seen = slices(24, thickness)
+        np.testing.assert_allclose(seen[0], wanted[0], atol=1e-6)
