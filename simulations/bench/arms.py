@@ -36,6 +36,7 @@ def small_settings(sites: int, rounds: int, local_steps: int) -> list[str]:
         "training.batch_size=2",
         "training.evaluate_every=0",
         "training.device=cpu",
+        "training.precision=fp32",
     ]
 
 
