@@ -34,13 +34,6 @@ def assumptions(study: Study, given: bool) -> Iterator[str]:
 def _placement(study: Study) -> Iterator[str]:
     if study.privacy.placement == "local":
         return
-    if study.training.local_steps > 1:
-        yield (
-            "privacy.placement is distributed, but a site takes training.local_steps = "
-            f"{study.training.local_steps} steps before it is summed: no share of the noise can be "
-            "left to other sites; with local_steps = 1 it can"
-        )
-        return
     honest = study.privacy.honest_sites or study.participation.min_sites
     yield (
         f"each site adds 1/{math.sqrt(honest):.4g} of the noise; holds if {honest} sites or more "

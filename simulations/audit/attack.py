@@ -125,7 +125,9 @@ def attack(target: Target, count: int | None, steps: int, seed: int, home: Path)
     """Runs as many of the study's steps, at most, on the site's patients and canaries."""
     numbers = sum(_sizes(WatchedLearner(target.study)))
     rng = np.random.default_rng([seed, _CANARY_SEED])
-    canaries = hatch(count or most_canaries(numbers), numbers, target.terms.clip_norm, rng)
+    canaries = hatch(
+        most_canaries(numbers) if count is None else count, numbers, target.terms.clip_norm, rng
+    )
     people = (*target.people, *canaries.people)
     study, rounds = short_study(target, len(people), steps, seed)
     terms = terms_for(study, bucketed(len(people)))

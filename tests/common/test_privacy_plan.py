@@ -92,9 +92,12 @@ def test_what_is_taken_for_granted_is_said(study: Path) -> None:
     assert "privacy.mode is none: nothing is protected" in said
     assert "simulation.patients = 24" in said and re.search(r"^ +16 ", said, re.MULTILINE)
     assert "simulation.patients" not in fedvox("privacy", "plan", study, "--patients=9").out
-    shared = ("privacy", "plan", study, "--patients=9", "--set=privacy.placement=distributed")
-    assert "no share of the noise can be left to other sites" in fedvox(*shared).out
-    every_step = fedvox(*shared, "--set=training.local_steps=1").out
+    summed = (
+        "privacy.mode=patient", "privacy.placement=distributed", "training.local_steps=1",
+        "training.optimizer=sgd", "strategy.weighting=uniform",
+    )  # fmt: skip
+    shared = ("privacy", "plan", study, "--patients=9", *(f"--set={one}" for one in summed))
+    every_step = fedvox(*shared).out
     assert "each site adds 1/1.414 of the noise; holds if 2 sites or more" in every_step
 
 

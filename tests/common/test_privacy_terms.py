@@ -52,13 +52,21 @@ def test_patients_per_step_or_else_the_batch() -> None:
 
 
 def test_distributed_noise_is_shared_by_the_honest_sites() -> None:
-    shared = ("privacy.placement=distributed", "privacy.noise_multiplier=3.0")
-    terms = terms_for(study(*shared, "privacy.honest_sites=9", "training.local_steps=1"), 16)
+    shared = (
+        "privacy.placement=distributed", "privacy.noise_multiplier=3.0", "training.optimizer=sgd",
+        "training.local_steps=1", "strategy.weighting=uniform",
+    )  # fmt: skip
+    nine = ("privacy.honest_sites=9", "participation.min_sites=9")
+    terms = terms_for(study(*shared, *nine), 16)
     assert (terms.honest_sites, terms.placed.added, terms.noise_multiplier) == (9, 1.0, 3.0)
-    least = terms_for(study(*shared, "participation.min_sites=4", "training.local_steps=1"), 16)
+    least = terms_for(study(*shared, "participation.min_sites=4"), 16)
     assert least.placed.added == 1.5
-    several = terms_for(study(*shared, "privacy.honest_sites=9"), 16)
-    assert (several.honest_sites, several.placed.added) == (1, 3.0)
+
+
+def test_no_share_is_left_to_others_where_several_steps_are_summed() -> None:
+    terms = terms_for(study("privacy.mode=none", "privacy.placement=distributed"), 16)
+    assert terms.steps_per_round > 1 and terms.honest_sites == 1
+    assert terms.placed.added == terms.noise_multiplier
 
 
 def test_neither_epsilon_nor_noise_is_refused() -> None:

@@ -160,7 +160,7 @@ def test_clipping_to_a_larger_norm_than_is_charged(
         own.engine = Wide()
         return own
 
-    unchecked.setattr("fedvox.client.site.private_steps", wide)
+    unchecked.setattr("fedvox.client.private_round.private_steps", wide)
     assert {"membership", "clipping norm"} <= found(audit_site(target(tmp_path), WISH))
 
 
