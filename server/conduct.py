@@ -62,8 +62,7 @@ def conduct(
     log = RoundLog(folder / "rounds.jsonl")
     log.cut_after(state.round)
     met = meet(grid, study)
-    patients = {site: reply.examples for site, reply in met.facts.items()}
-    federation = Federation(grid, study, strategy, checkpoints, log, metrics, watch, patients)
+    federation = Federation(grid, study, strategy, checkpoints, log, metrics, watch, met.facts)
     watch(Event("started", detail=_started(study, met.nodes, state, resumed_from)))
     state = model_of(run_rounds(federation, met.nodes, state))
     model_sha256 = sha256_of(state.weights)

@@ -59,7 +59,7 @@ def evaluate(
 
     request = federation.request("evaluate", state, number, weights_sha256, split=split)
     patience = Patience(need=0, deadline_s=federation.study.participation.deadline_s, retries=1)
-    ask(federation.grid, nodes, request, patience, accept)
+    ask(federation.grid, federation.holders(nodes, split), request, patience, accept)
     if not tallies:
         return None
     result = from_tallies(split, tallies, federation.metrics)

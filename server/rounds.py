@@ -40,8 +40,22 @@ class Federation:
     rounds: RoundLog
     metrics: Metrics
     watch: Watch
-    patients: Mapping[str, int]
-    """Site -> training patients it said it has; it cannot count for more."""
+    facts: Mapping[str, Reply]
+    """How each site described itself."""
+
+    @cached_property
+    def patients(self) -> Mapping[str, int]:
+        """Site -> training patients it said it has; it cannot count for more."""
+        return {site: reply.examples for site, reply in self.facts.items()}
+
+    def holders(self, nodes: Mapping[str, int], split: str) -> dict[str, int]:
+        """The nodes of the sites that have patients of a split, or did not say."""
+        name = f"patients_{split}"
+        return {
+            site: node
+            for site, node in nodes.items()
+            if site not in self.facts or self.facts[site].facts.get(name, 0)
+        }
 
     @cached_property
     def study_text(self) -> str:

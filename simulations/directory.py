@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fedvox.common import __version__
 from fedvox.common.errors import InputError
 from fedvox.common.files import writing
 from fedvox.common.study import Study, load_study, study_hash
@@ -53,6 +55,21 @@ def require_same(study: Study, folder: Path) -> None:
         raise InputError(
             f"{folder}: was begun with other settings; --resume takes only --engine, --workers and "
             "--baselines beside it"
+        )
+    _require_own(study, folder)
+
+
+def _require_own(study: Study, folder: Path) -> None:
+    """Of another release the same file may be another study, for its keys have other defaults."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        by, made = summary["study_sha256"], summary["versions"]["fedvox"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # there is none yet, or it was cut off; the checkpoints know for themselves
+    if by != study_hash(study):
+        raise InputError(
+            f"{folder}: was begun by another version of fedvox ({made}; this is {__version__}), "
+            "to which the same study file is another study; go on with that version, or begin anew"
         )
 
 

@@ -23,7 +23,10 @@ _OFFLINE = {
 
 
 def small_settings(sites: int, rounds: int, local_steps: int) -> list[str]:
-    """A study whose steps take a few milliseconds, and in which nothing is evaluated."""
+    """A study whose steps take a few milliseconds, and in which nothing is evaluated.
+
+    The sites take them as the other arm's do: in float32, with a new optimizer in every round.
+    """
     return [
         f"simulation.sites={sites}",
         f"training.rounds={rounds}",
@@ -37,6 +40,7 @@ def small_settings(sites: int, rounds: int, local_steps: int) -> list[str]:
         "training.evaluate_every=0",
         "training.device=cpu",
         "training.precision=fp32",
+        "training.optimizer_state=reset",
     ]
 
 

@@ -125,6 +125,16 @@ def test_other_settings_are_refused(copy: Path) -> None:
     assert contents(copy) == before
 
 
+def test_a_run_of_another_version_is_left_alone(copy: Path) -> None:
+    """To which the same file was another study."""
+    told = {**summary(copy), "study_sha256": "0" * 64}
+    (copy / "summary.json").write_text(json.dumps(told))
+    before = contents(copy)
+    said = resume(copy)
+    assert said.status == 2 and "another version of fedvox" in said.err
+    assert contents(copy) == before
+
+
 def test_a_run_in_use_is_left_alone(copy: Path) -> None:
     before = contents(copy)
     with RunLock(copy):
