@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fedvox.common.errors import FedvoxError
-from fedvox.simulations.bench import adrenal, hippocampus
+from fedvox.simulations.bench import adrenal, dp_quality, hippocampus
 from fedvox.simulations.bench.measure import fresh_process
 
 
@@ -59,3 +59,18 @@ def test_adrenal_is_held_against_half() -> None:
 def test_an_arm_that_fails_says_why() -> None:
     with pytest.raises(FedvoxError, match=r"(?s)nowhere ended with status 1.*KeyError"):
         fresh_process("nowhere", 60)
+
+
+def test_what_privacy_costs_is_told_for_both_placements() -> None:
+    def run(dice: float, **privacy: float) -> dict[str, Any]:
+        return {"union": {"dice": dice}, "privacy": privacy, "parameters": 9597}
+
+    found = {
+        "without privacy": run(0.8),
+        "local noise": run(0.6, epsilon=7.99),
+        "distributed noise": run(0.78, epsilon=7.98),
+    }
+    outcome = dp_quality.outcome_of(found)
+    assert [round(headline.value, 4) for headline in outcome.headlines] == [0.75, 0.975]
+    assert [headline.reached for headline in outcome.headlines] == [False, True]
+    assert outcome.rows[0] == ("without privacy", "0.8000", "inf")
