@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
-from fedvox.common.study import Study, dump_study
+from fedvox.common.study import Study, dump_study, study_hash
 from fedvox.server.events import Event, Watch
 from fedvox.simulations.simulate import run_study
 from fedvox.simulations.sources import Source
@@ -23,7 +23,8 @@ def run_folds(study: Study, source: Source, folder: Path, watch: Watch) -> dict[
             simulation = study.simulation.model_copy(update={"fold": fold})
             own = study.model_copy(update={"simulation": simulation})
             summaries.append(run_study(own, source, folder / f"fold-{fold}", watch))
-        summary = {**summaries[0], "folds": len(summaries), **_over_folds(summaries)}
+        whole = {"study_sha256": study_hash(study), "folds": len(summaries)}
+        summary = {**summaries[0], **whole, **_over_folds(summaries)}
         write_json_atomic(folder / "summary.json", summary)
     watch(Event("finished", detail=summary))
     return summary
