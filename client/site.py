@@ -102,8 +102,8 @@ class Site:
         study = read_study(request.study)
         if contract_hash(study) != self._contract:
             raise SiteError(Refusal.CONTRACT, "data prepared under another contract")
-        if study.privacy.mode == "patient" and self._guard is None:
-            raise SiteError(Refusal.PRIVACY, "this site keeps no ledger")
+        if study.privacy.mode != "none":
+            self._require_guard()
         if request.kind == "describe":
             return self._describe(study)
         if learner is None:
@@ -132,19 +132,19 @@ class Site:
         before = self._state.before(request.round)
         work = LocalWork(learner, weights, request.arrays, before, batches, stretch)
         patients = self._count(study, "train")
-        if study.privacy.mode == "patient" and self._guard is not None:
+        if study.privacy.mode == "none":
+            done = work.train()
+            self._state.keep(request.round, done.state)
+            arrays, figures = done.arrays, done.figures
+        else:
             # Imported here: a study without privacy does not wait for what that takes.
             from fedvox.client.private_round import train_privately
 
             people = self._roster.people["train"]
             keep = partial(self._state.keep, request.round, now=True)
             arrays, figures = train_privately(
-                self._guard, request, work, self._store, people, patients, keep
+                self._require_guard(), request, work, self._store, people, patients, keep
             )
-        else:
-            done = work.train()
-            self._state.keep(request.round, done.state)
-            arrays, figures = done.arrays, done.figures
         return Reply(
             self.name,
             request.round,
@@ -154,13 +154,18 @@ class Site:
             figures=figures,
         )
 
+    def _require_guard(self) -> Guard:
+        if self._guard is None:
+            raise SiteError(Refusal.PRIVACY, "this site keeps no ledger")
+        return self._guard
+
     def _count(self, study: Study, split: str) -> int:
         """Patients of a split, as exactly as may be known outside."""
         exact = self._roster.patients.get(split, 0)
-        return bucketed(exact) if study.privacy.mode == "patient" else exact
+        return exact if study.privacy.mode == "none" else bucketed(exact)
 
     def _evaluate(self, request: Request, weights: Arrays, study: Study, learner: Learner) -> Reply:
-        if study.privacy.mode == "patient" and not (self._guard and self._guard.shows_figures):
+        if study.privacy.mode != "none" and not self._require_guard().shows_figures:
             raise SiteError(Refusal.PRIVACY, "metrics are not covered by what is charged")
         split = str(request.settings.get("split", "test"))
         keys = self._keys(split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -37,8 +38,14 @@ class Batches:
         self._task = task
         self._store = store
         self.seed = seed
-        self._groups = _by_class(store, keys) if balance else [list(keys)]
+        self._keys = list(keys)
+        self._balance = balance
         self._shuffled: dict[int, tuple[int, list[int]]] = {}
+
+    @cached_property
+    def _groups(self) -> list[list[str]]:
+        """Found when the first example is drawn: a site opens nothing before it has agreed."""
+        return _by_class(self._store, self._keys) if self._balance else [self._keys]
 
     def of(self, stretch: Stretch, size: int, device: Device) -> Iterator[Batch]:
         """The batches of a stretch, on the device; on a GPU made one ahead of the one in use."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fedvox.common.study.privacy_section import PrivacySection
 from fedvox.common.study.sections import (
     ParticipationSection,
-    PrivacySection,
     StrategySection,
     TrainingSection,
 )

@@ -7,13 +7,13 @@ from typing import Self
 from pydantic import model_validator
 
 from fedvox.common.study.privacy_rules import require_sound
+from fedvox.common.study.privacy_section import PrivacySection
 from fedvox.common.study.sections import (
     CLASSIFICATION_MODELS,
     SEGMENTATION_MODELS,
     DataSection,
     ModelSection,
     ParticipationSection,
-    PrivacySection,
     Section,
     SimulationSection,
     StrategySection,

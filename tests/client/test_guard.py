@@ -20,7 +20,7 @@ from fedvox.client.training.private.noise import system_noise
 from fedvox.common.arrays import Arrays, sha256_of
 from fedvox.common.errors import Refusal
 from fedvox.common.messages import Kind, Reply, Request
-from fedvox.common.study import Study, contract_hash, dump_study, study_hash
+from fedvox.common.study import Study, contract_hash, dump_study, load_study, study_hash
 from fedvox.common.tasks.task import initial_weights
 
 PRIVATE = ("privacy.mode=patient", "privacy.epsilon=8", "training.rounds=2")
@@ -132,6 +132,21 @@ def test_what_the_site_does_not_allow_is_refused_before_an_image_is_opened(
     site = site_for(study, Sealed(store.folder, "contract"), tmp_path, caps)
     assert ask(site, study, 1).refusal is refusal
     assert rows(tmp_path) == ["opened", "refused"]
+
+
+def test_a_balanced_classifier_opens_nothing_before_it_is_charged_either(
+    store: Store, tmp_path: Path
+) -> None:
+    """Balancing looks at the cases' classes."""
+    study = load_study(
+        settings=[
+            *PRIVATE, "task.kind=classification", "task.classes=['a', 'b']", "model.channels=[4]",
+            "data.size=[8, 8, 8]", "data.patch=[8, 8, 8]", "training.device=cpu",
+        ]
+    )  # fmt: skip
+    assert study.training.balance
+    site = site_for(study, Sealed(store.folder, "contract"), tmp_path, Caps(0.1, 100.0, 0.1))
+    assert ask(site, study, 1).refusal is Refusal.BUDGET
 
 
 def test_at_the_cap_a_site_goes_no_further(store: Store, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def require_private(model: nn.Module, loss: Loss, images: Tensor, labels: Tensor
     if len(images) < 2:
         raise FedvoxError("require_private: needs two samples to see whether they mix")
     if not trainable(model):
-        raise StudyError("privacy.freeze: leaves no layer to train")
+        raise StudyError("model.freeze: leaves no layer to train")
     with _restored(model):
         _require_layers(model)
         _require_still_buffers(model, images)
