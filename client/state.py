@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fedvox.client.recent import Groups, Recent
 from fedvox.common.arrays import Arrays, flattened, grouped
 from fedvox.common.codec import CodecError, decode, encoded_parts
 from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.files import write_bytes_atomic, writing
 
 _KEPT = 2
+
+Groups = Mapping[str, Arrays]
+"""What one site remembers, by what it is."""
 
 Perform = Callable[[Callable[[], None]], None]
 """Has work done: at once, or before anybody is answered."""
@@ -34,20 +36,16 @@ class SiteState:
         folder: Path,
         study_sha256: str,
         perform: Perform = at_once,
-        recent: Recent | None = None,
     ) -> None:
         self._folder = folder
         self._study = study_sha256
         self._perform = perform
-        self._recent = recent or Recent(limit_bytes=0)
 
     def before(self, round_number: int) -> Groups:
         """The groups as they were before a round; empty when there were none."""
         path = self._newest_before(round_number)
         if path is None:
             return {}
-        if held := self._recent.get(path):
-            return held
         try:
             arrays = decode(path.read_bytes())
         except (OSError, CodecError) as error:
@@ -61,7 +59,6 @@ class SiteState:
         """
         flat = flattened(groups)
         if flat:
-            self._recent.put(self._path(round_number), groups)
             perform = at_once if now else self._perform
             perform(lambda: self._write(round_number, flat))
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from flwr.app import Context
 
-from fedvox.client.recent import Recent
 from fedvox.client.site import Site
 from fedvox.client.state import Perform, SiteState, at_once
 from fedvox.client.store import cache_folder
@@ -17,8 +16,6 @@ from fedvox.common.errors import Refusal, SiteError
 from fedvox.common.study import Study, contract_hash, study_hash
 from fedvox.simulations.consortium import Consortium, gather
 from fedvox.simulations.sources import open_source
-
-_RECENT_BYTES = 256 << 20
 
 
 def sites_of_run(context: Context) -> SimulatedSites:
@@ -35,7 +32,6 @@ class SimulatedSites:
         self._home = home.resolve()
         self._consortium = consortium
         self._lock = threading.Lock()
-        self._recent = Recent(_RECENT_BYTES)
         self.perform: Perform = at_once
         """How the sites' states are written."""
 
@@ -52,7 +48,7 @@ class SimulatedSites:
         if index >= len(consortium.sites):
             raise SiteError(Refusal.EMPTY, f"partition {index} of {len(consortium.sites)} sites")
         name = consortium.sites[index]
-        state = SiteState(self._home / name, study_hash(study), self.perform, self._recent)
+        state = SiteState(self._home / name, study_hash(study), self.perform)
         roster, contract = consortium.rosters[name], contract_hash(consortium.study)
         guard = None
         if study.privacy.mode == "patient":
