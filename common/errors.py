@@ -3,7 +3,8 @@
     FedvoxError                 exit 1   the work failed
     ├── InputError              exit 2   what the user gave cannot be used
     │   ├── StudyError                   the study file: key, what was wrong, nearest valid name
-    │   └── DataError                    a data source, a partition, a label outside the map
+    │   ├── DataError                    a data source, a partition, a label outside the map
+    │   └── IdentityError                a key, certificate, kit or name that proves nothing
     ├── NotFiniteError          exit 1   NaN or infinity in weights, losses or updates
     ├── QuorumError             exit 1   fewer sites answered than the study demands
     ├── CheckpointError         exit 1   a checkpoint is damaged or belongs to another study
@@ -42,6 +43,10 @@ class DataError(InputError):
     """A data source, partition or label cannot be used."""
 
 
+class IdentityError(InputError):
+    """A key, certificate, kit or name that does not prove who somebody is."""
+
+
 class NotFiniteError(FedvoxError):
     """NaN or infinity where a number was needed."""
 
@@ -66,15 +71,21 @@ class Refusal(StrEnum):
     """Why a site sent no update: the only reasons that may leave it, each with its sentence."""
 
     BUDGET = "budget"
+    BUSY = "busy"
     CONTRACT = "contract"
     EMPTY = "empty"
+    HOURS = "hours"
     INTERNAL = "internal"
     LABELS = "labels"
     NOT_FINITE = "not-finite"
+    PAUSED = "paused"
+    POLICY = "policy"
     PRIVACY = "privacy"
     RESOURCES = "resources"
     STUDY = "study"
     UNSAFE = "unsafe"
+    VERSION = "version"
+    WAITING = "waiting"
     WEIGHTS = "weights"
 
     @property
@@ -85,15 +96,21 @@ class Refusal(StrEnum):
 
 _SENTENCES = {
     Refusal.BUDGET: "the site's privacy budget for this data is spent",
+    Refusal.BUSY: "the site is at work on another request",
     Refusal.CONTRACT: "the site's data was prepared under another data contract",
     Refusal.EMPTY: "the site has no data for this request",
+    Refusal.HOURS: "the site works at other hours",
     Refusal.INTERNAL: "the site could not do the work; its own log says why",
     Refusal.LABELS: "the site's labels do not fit the study's label map",
     Refusal.NOT_FINITE: "training produced numbers that are not finite",
+    Refusal.PAUSED: "a person at the site has paused the study",
+    Refusal.POLICY: "the site's policy does not allow this study",
     Refusal.PRIVACY: "the request asks for less privacy than the site demands",
     Refusal.RESOURCES: "the site lacks the memory or disk for this request",
     Refusal.STUDY: "the study in the request is not one this site can run",
     Refusal.UNSAFE: "the update failed the site's privacy check and was not released",
+    Refusal.VERSION: "the site runs another release of fedvox than the coordinator",
+    Refusal.WAITING: "the study waits for a person at the site",
     Refusal.WEIGHTS: "the weights in the request are damaged or do not fit the model",
 }
 

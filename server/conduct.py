@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from fedvox.common.study import (
 from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
-from fedvox.server.meet import meet
+from fedvox.server.meet import Met, meet_nodes
 from fedvox.server.record import RoundLog
 from fedvox.server.rounds import Federation, run_rounds
 from fedvox.server.strategies.registry import strategy_for
 from fedvox.server.strategies.smoothed import model_of
 from fedvox.server.strategies.strategy import State
+from fedvox.server.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class Conducted:
     test: Evaluation | None
 
 
+@dataclass(frozen=True)
+class Company:
+    """Who takes part, and how they are met; without more, the nodes of a simulation."""
+
+    meet: Callable[[Grid, Study], Met] = meet_nodes
+    invited: Collection[str] = ()
+    witness: Witness | None = None
+
+
 def conduct(
     grid: Grid,
     study: Study,
@@ -51,6 +61,7 @@ def conduct(
     initial: Callable[[], Arrays],
     metrics: Metrics,
     watch: Watch,
+    company: Company = Company(),
 ) -> Conducted:
     """Runs the study to its end in the run directory `folder`."""
     checkpoints = Checkpoints(folder / "checkpoints")
@@ -61,13 +72,16 @@ def conduct(
     require_finite(state.weights, f"the weights to go on from after round {state.round}")
     log = RoundLog(folder / "rounds.jsonl")
     log.cut_after(state.round)
-    met = meet(grid, study)
-    federation = Federation(grid, study, strategy, checkpoints, log, metrics, watch, met.facts)
-    watch(Event("started", detail=_started(study, met.nodes, state, resumed_from)))
-    state = model_of(run_rounds(federation, met.nodes, state))
+    met = company.meet(grid, study)
+    federation = Federation(
+        grid, study, strategy, checkpoints, log, metrics, watch, met.presence, met.facts,
+        company.invited, company.witness,
+    )  # fmt: skip
+    watch(Event("started", detail=_started(study, met.facts, state, resumed_from)))
+    state = model_of(run_rounds(federation, state))
     model_sha256 = sha256_of(state.weights)
     save_model(folder / "model.safetensors", state.weights, study)
-    test = evaluate(federation, met.nodes, state, state.round, "test")
+    test = evaluate(federation, state, state.round, "test")
     return Conducted(state, model_sha256, met.facts, met.refused, test)
 
 
@@ -89,14 +103,14 @@ def _resumed(checkpoints: Checkpoints, study: Study, watch: Watch) -> State | No
 
 
 def _started(
-    study: Study, nodes: Mapping[str, int], state: State, resumed_from: int
+    study: Study, sites: Iterable[str], state: State, resumed_from: int
 ) -> dict[str, object]:
     return {
         "study": study.study.name,
         "task": study.task.kind,
         "strategy": study.strategy.name,
         "rounds": study.training.rounds,
-        "sites": list(nodes),
+        "sites": list(sites),
         "parameters": count(state.weights),
         "resumed_from": resumed_from,
     }

@@ -12,7 +12,7 @@ from fedvox.common.arrays import sha256_of
 from fedvox.common.messages import Reply
 from fedvox.common.tasks.task import Tally
 from fedvox.server.admit import Code, Rejected
-from fedvox.server.asking import Patience, ask
+from fedvox.server.asking import Ear, Patience, ask
 from fedvox.server.events import Event
 from fedvox.server.strategies.strategy import State
 
@@ -42,9 +42,7 @@ class Evaluation:
         return {"split": self.split, "union": dict(self.union), "sites": sites}
 
 
-def evaluate(
-    federation: Federation, nodes: Mapping[str, int], state: State, number: int, split: str
-) -> Evaluation | None:
+def evaluate(federation: Federation, state: State, number: int, split: str) -> Evaluation | None:
     """The model of a state on every site's patients of a split; None when no site has any."""
     weights_sha256 = sha256_of(state.weights)
     tallies: dict[str, Tally] = {}
@@ -59,7 +57,13 @@ def evaluate(
 
     request = federation.request("evaluate", state, number, weights_sha256, split=split)
     patience = Patience(need=0, deadline_s=federation.study.participation.deadline_s, retries=1)
-    ask(federation.grid, federation.holders(nodes, split), request, patience, accept)
+
+    def awaited(sites: dict[str, str]) -> None:
+        federation.watch(Event("awaited", number, detail={"sites": sites, "split": split}))
+
+    holders = federation.holders(split)
+    ear = Ear(accept, awaited=awaited)
+    ask(federation.grid, federation.presence, holders, request, patience, ear)
     if not tallies:
         return None
     result = from_tallies(split, tallies, federation.metrics)

@@ -16,6 +16,7 @@ Kind = Literal[
     "closed",  # round, figures: loss (mean over sites), seconds, bytes_up, bytes_down, update_norm
     "evaluated",  # round, site ("" = all sites together), figures: metrics; detail: split
     "baseline",  # site: "pooled" or a site's name; figures: done, total (steps)
+    "awaited",  # round; detail: sites (name -> code, or "" where nothing is known)
     "note",  # detail: text
     "finished",  # detail: the summary
 ]

@@ -1,8 +1,8 @@
-"""Finding out which site is behind which node, before the first round."""
+"""Finding out what the sites have, before the first round and when one comes later."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from flwr.serverapp import Grid
@@ -11,42 +11,98 @@ from fedvox.common.errors import QuorumError
 from fedvox.common.messages import Reply, Request
 from fedvox.common.study import Study, contract_hash, dump_study
 from fedvox.server.admit import Code, Rejected
-from fedvox.server.asking import Patience, ask
+from fedvox.server.asking import Answers, Ear, Patience, ask, patience_for
+from fedvox.server.events import Event, Watch
+from fedvox.server.presence import Fixed, Presence
 
 
 @dataclass(frozen=True)
 class Met:
     """The sites that can take part, by name."""
 
-    nodes: Mapping[str, int]
-    facts: Mapping[str, Reply]
+    presence: Presence
+    facts: dict[str, Reply]
     refused: Mapping[str, str]
 
 
-def meet(grid: Grid, study: Study) -> Met:
-    """Asks every node who it is; QuorumError when fewer can take part than the study demands."""
-    request = Request("describe", dump_study(study))
-    contract = contract_hash(study)
+def meet_nodes(grid: Grid, study: Study) -> Met:
+    """Asks every node who it is: sites of a simulation, which name themselves."""
+    by_label = {str(node): node for node in grid.get_node_ids()}
     nodes: dict[str, int] = {}
     facts: dict[str, Reply] = {}
-    by_label = {str(node): node for node in grid.get_node_ids()}
 
     def accept(label: str, reply: Reply) -> None:
-        if reply.facts.get("contract") != contract:
-            raise Rejected(Code.CONTRACT, "data prepared under another contract")
+        _require_contract(study, reply)
         if not reply.site or reply.site in nodes:
             raise Rejected(Code.SITE, "a site without a name, or a name that is taken")
         nodes[reply.site] = by_label[label]
         facts[reply.site] = reply
 
-    answers = ask(grid, by_label, request, Patience(need=len(by_label)), accept)
+    patience = Patience(need=len(by_label))
+    answers = ask(grid, Fixed(by_label), by_label, _describe(study), patience, Ear(accept))
+    _require_enough(study, facts, len(by_label), answers)
+    ordered = {site: nodes[site] for site in sorted(nodes)}
+    return Met(Fixed(ordered), {site: facts[site] for site in ordered}, answers.refused)
+
+
+def meet_sites(
+    grid: Grid, presence: Presence, sites: Collection[str], study: Study, watch: Watch
+) -> Met:
+    """Asks the sites of a consortium, each known by the name its certificate gave it."""
+    patience = patience_for(study.participation, len(sites))
+    facts, answers = _asked(grid, presence, sites, study, patience, watch)
+    _require_enough(study, facts, len(sites), answers)
+    return Met(presence, {site: facts[site] for site in sorted(facts)}, answers.refused)
+
+
+def meet_newcomers(
+    grid: Grid, presence: Presence, sites: Collection[str], study: Study, watch: Watch
+) -> dict[str, Reply]:
+    """The same of those that are there now, without waiting for long."""
+    here = sorted(set(sites) & presence.seats().keys())
+    if not here:
+        return {}
+    return _asked(grid, presence, here, study, Patience(need=0, deadline_s=3.0), watch)[0]
+
+
+def _asked(
+    grid: Grid,
+    presence: Presence,
+    sites: Collection[str],
+    study: Study,
+    patience: Patience,
+    watch: Watch,
+) -> tuple[dict[str, Reply], Answers]:
+    facts: dict[str, Reply] = {}
+
+    def accept(site: str, reply: Reply) -> None:
+        _require_contract(study, reply)
+        if reply.site != site:
+            raise Rejected(Code.SITE, "answers under another site's name")
+        facts[site] = reply
+
+    def awaited(sites: dict[str, str]) -> None:
+        watch(Event("awaited", 0, detail={"sites": sites}))
+
+    answers = ask(grid, presence, sites, _describe(study), patience, Ear(accept, awaited=awaited))
+    return facts, answers
+
+
+def _describe(study: Study) -> Request:
+    return Request("describe", dump_study(study))
+
+
+def _require_contract(study: Study, reply: Reply) -> None:
+    if reply.facts.get("contract") != contract_hash(study):
+        raise Rejected(Code.CONTRACT, "data prepared under another contract")
+
+
+def _require_enough(study: Study, facts: Mapping[str, Reply], asked: int, answers: Answers) -> None:
     able = sum(reply.examples > 0 for reply in facts.values())
     if able < study.participation.min_sites:
         reasons = ", ".join(f"node {node}: {code}" for node, code in answers.refused.items())
         raise QuorumError(
-            f"{able} of {len(by_label)} sites can train, the study demands "
+            f"{able} of {asked} sites can train, the study demands "
             f"{study.participation.min_sites} (participation.min_sites). Without training "
             f"patients: {len(facts) - able}. Refused: {reasons or 'none'}"
         )
-    ordered = {site: nodes[site] for site in sorted(nodes)}
-    return Met(ordered, {site: facts[site] for site in ordered}, answers.refused)

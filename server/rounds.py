@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,14 +19,17 @@ from fedvox.common.errors import QuorumError, Refusal
 from fedvox.common.messages import Kind, Reply, Request, Scalar
 from fedvox.common.study import Study, contract_hash, dump_study, study_hash
 from fedvox.server.admit import Admission, Code, Rejected
-from fedvox.server.asking import Answers, ask, patience_for
+from fedvox.server.asking import Answers, Ear, ask, patience_for
 from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
 from fedvox.server.fold import FoldError
+from fedvox.server.meet import meet_newcomers
+from fedvox.server.presence import Presence
 from fedvox.server.record import RoundLog
 from fedvox.server.strategies.smoothed import model_of
 from fedvox.server.strategies.strategy import State, Strategy, Update
+from fedvox.server.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -40,29 +43,30 @@ class Federation:
     rounds: RoundLog
     metrics: Metrics
     watch: Watch
-    facts: Mapping[str, Reply]
-    """How each site described itself."""
+    presence: Presence
+    facts: dict[str, Reply]
+    """How each site described itself; a site that comes later is added."""
+    invited: Collection[str] = ()
+    """Sites that may come later."""
+    witness: Witness | None = None
+    """In a consortium, what the sites and the coordinator sign for each other."""
 
-    @cached_property
+    @property
     def patients(self) -> Mapping[str, int]:
         """Site -> training patients it said it has; it cannot count for more."""
         return {site: reply.examples for site, reply in self.facts.items()}
 
-    def holders(self, nodes: Mapping[str, int], split: str) -> dict[str, int]:
-        """The nodes of the sites that have patients of a split, or did not say."""
+    def holders(self, split: str) -> list[str]:
+        """The sites that have patients of a split."""
         name = f"patients_{split}"
-        return {
-            site: node
-            for site, node in nodes.items()
-            if site not in self.facts or self.facts[site].facts.get(name, 0)
-        }
+        return sorted(site for site, reply in self.facts.items() if reply.facts.get(name, 0))
 
     @cached_property
     def study_text(self) -> str:
         """The study as every request carries it."""
         return dump_study(self.study)
 
-    @cached_property
+    @property
     def trainable(self) -> list[str]:
         """Sites that have somebody to train on; the others only evaluate."""
         return sorted(site for site, patients in self.patients.items() if patients)
@@ -74,42 +78,49 @@ class Federation:
         groups: dict[str, Arrays] = {"weights": state.weights}
         if kind == "train":
             groups |= self.strategy.sends(state)
+            settings |= self.witness.last_closed() if self.witness else {}
         return Request(kind, self.study_text, number, weights_sha256, settings, groups)
 
 
-def run_rounds(federation: Federation, nodes: Mapping[str, int], state: State) -> State:
+def run_rounds(federation: Federation, state: State) -> State:
     """All rounds that are still to be done; the state after the last."""
     for number in range(state.round + 1, federation.study.training.rounds + 1):
-        state = _round(federation, nodes, state, number)
+        state = _round(federation, state, number)
     return state
 
 
-def _round(federation: Federation, nodes: Mapping[str, int], state: State, number: int) -> State:
+def _round(federation: Federation, state: State, number: int) -> State:
     begun = time.perf_counter()
     study, watch = federation.study, federation.watch
+    _welcome(federation)
     chosen = choose(federation.trainable, study, number)
     for site in chosen:
         watch(Event("asked", number, site))
     weights_in = sha256_of(state.weights)
     request = federation.request("train", state, number, weights_in)
     intake = _Intake(federation, state, number, weights_in, chosen)
-    asked = {site: nodes[site] for site in chosen}
     answers = ask(
         federation.grid,
-        asked,
+        federation.presence,
+        chosen,
         request,
         patience_for(study.participation, len(chosen)),
-        intake.accept,
-        lambda site, code: watch(Event("refused", number, site, detail={"code": code})),
+        Ear(
+            intake.accept,
+            lambda site, code: watch(Event("refused", number, site, detail={"code": code})),
+            lambda sites: watch(Event("awaited", number, detail={"sites": sites})),
+        ),
     )
     _require_quorum(answers, study, len(chosen), number)
     after = federation.strategy.finish(state, intake.fold, len(federation.trainable))
     require_finite(after.weights, f"the model after round {number}")
     line = intake.record(answers, chosen, after, encoded_size_of(request))
     if due(study, number):
-        result = _validate(federation, nodes, after, number)
+        result = _validate(federation, after, number)
         line["evaluation"] = result.as_record() if result else None
     line["seconds"] = round(time.perf_counter() - begun, 4)
+    if federation.witness:
+        federation.witness.close(line)
     # The line before the checkpoint: a round is done when its checkpoint stands, and on resume
     # lines beyond the checkpoint are cut off.
     federation.rounds.append(line)
@@ -167,6 +178,8 @@ class _Intake:
 
     def accept(self, site: str, reply: Reply) -> None:
         self._admission.check(site, reply)
+        if witness := self._federation.witness:
+            witness.check(site, reply)
         weight = 1 if self._uniform else reply.examples
         update = Update(site, weight, reply.arrays, reply.figures)
         try:
@@ -225,7 +238,14 @@ def _hint(answers: Answers) -> str:
     return "; where training diverges, begin anew with a lower training.lr" if diverged else ""
 
 
-def _validate(
-    federation: Federation, nodes: Mapping[str, int], state: State, number: int
-) -> Evaluation | None:
-    return evaluate(federation, nodes, model_of(state), number, "validation")
+def _validate(federation: Federation, state: State, number: int) -> Evaluation | None:
+    return evaluate(federation, model_of(state), number, "validation")
+
+
+def _welcome(federation: Federation) -> None:
+    """Sites that come late take part from the next round on."""
+    missing = set(federation.invited) - federation.facts.keys()
+    if missing:
+        grid, presence, study = federation.grid, federation.presence, federation.study
+        found = meet_newcomers(grid, presence, missing, study, federation.watch)
+        federation.facts.update(found)

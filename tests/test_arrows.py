@@ -20,7 +20,7 @@ BELOW = {
 }
 FLOWER = {
     "client/app.py", "common/wire.py", "server/app.py", "server/asking.py", "server/conduct.py",
-    "server/meet.py", "server/rounds.py", "server/strategies/flower.py", "simulations/engines.py",
+    "server/meet.py", "server/presence.py", "server/rounds.py", "server/strategies/flower.py", "simulations/engines.py",
     "simulations/inprocess.py", "simulations/ray_engine.py", "simulations/sites.py",
 }  # fmt: skip
 """The modules that face Flower."""

@@ -1,0 +1,1 @@
+"""The authority of a consortium: who belongs to it."""

@@ -1,0 +1,1 @@
+"""Studies from proposal to result, and the processes that conduct them."""

@@ -1,0 +1,1 @@
+"""The one port that faces outward: Flower's SuperLink behind mutual TLS."""
