@@ -1,5 +1,10 @@
 """What a hospital runs.
 
+fedvox site join KIT --home DIR     join a consortium with the kit that its operator sent
+fedvox site start --home DIR        trainer and link, until SIGTERM
+fedvox site now --home DIR          what is running here now, and what has left
+fedvox site studies --home DIR      what waits, runs, ran; then approve, reject, pause, resume, stop
+fedvox site policy show --home DIR  what this site allows
 fedvox site ledger --home DIR       what was spent of the patients' privacy, by whom, what is left
 """
 
@@ -9,7 +14,21 @@ import argparse
 from importlib import import_module
 
 SUBCOMMANDS = {
+    "join": ("fedvox.client.joining.cli_join", "join a consortium with the kit of its operator"),
+    "start": ("fedvox.client.start", "run this site: trainer and link"),
+    "now": ("fedvox.client.policy.cli_now", "what is running here now, and what has left"),
+    "studies": ("fedvox.client.policy.cli_studies", "the studies that asked here"),
+    "approve": ("fedvox.client.policy.cli_decide", "let a study run"),
+    "reject": ("fedvox.client.policy.cli_decide", "turn a study away"),
+    "pause": ("fedvox.client.policy.cli_decide", "begin nothing new for a study"),
+    "resume": ("fedvox.client.policy.cli_decide", "let a study go on"),
+    "stop": ("fedvox.client.policy.cli_decide", "end what is done for a study, at once"),
+    "policy": ("fedvox.client.policy.cli_policy", "what this site allows: show, test, sign"),
     "ledger": ("fedvox.client.ledger.cli_ledger", "show or verify the site's privacy ledgers"),
+    "data": ("fedvox.client.ingest.cli_data", "what the site's datasets hold"),
+    "deid": ("fedvox.client.ingest.cli_deid", "write de-identified copies of DICOM files"),
+    "ingest": ("fedvox.client.ingest.cli_ingest", "import images and labels into a dataset"),
+    "withdraw": ("fedvox.client.ingest.cli_withdraw", "take a patient out of every dataset"),
 }
 """Name -> (module with add_arguments(parser) and run(args), one line of help)."""
 

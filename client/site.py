@@ -71,9 +71,14 @@ class Site:
         state: SiteState,
         contract: str,
         guard: Guard | None = None,
+        seed_name: str = "",
     ) -> None:
-        """Without a guard the site takes no part in studies that promise privacy."""
+        """Without a guard the site takes no part in studies that promise privacy.
+
+        `seed_name` is the name that its random streams begin with; empty: its own.
+        """
         self.name = name
+        self._seed_name = seed_name or name
         self._roster = roster
         self._store = store
         self._state = state
@@ -126,7 +131,7 @@ class Site:
 
     def _train(self, request: Request, weights: Arrays, study: Study, learner: Learner) -> Reply:
         keys = self._keys("train")
-        seed, balance = seed_of(study.study.seed, self.name), study.training.balance
+        seed, balance = seed_of(study.study.seed, self._seed_name), study.training.balance
         batches = Batches(learner.task, self._store, keys, seed, balance)
         stretch = stretch_of_round(study.training, request.round)
         before = self._state.before(request.round)
@@ -140,6 +145,7 @@ class Site:
             # Imported here: a study without privacy does not wait for what that takes.
             from fedvox.client.private_round import train_privately
 
+            _require_private(learner)
             people = self._roster.people["train"]
             keep = partial(self._state.keep, request.round, now=True)
             arrays, figures = train_privately(
@@ -187,3 +193,11 @@ class Site:
 
     def _refusal(self, request: Request, refusal: Refusal) -> Reply:
         return Reply(self.name, request.round, request.weights_sha256, refusal=refusal)
+
+
+def _require_private(learner: Learner) -> None:
+    """Nothing is charged for a network that cannot be private."""
+    try:
+        _ = learner.clipping
+    except StudyError as error:
+        raise SiteError(Refusal.PRIVACY, str(error)) from None

@@ -20,6 +20,15 @@ COMMANDS = {
     "privacy": ("fedvox.common.privacy.cli", "plan what a study spends of its patients' privacy"),
     "report": ("fedvox.server.report.cli_report", "render the report of a run again"),
     "compare": ("fedvox.server.report.cli_compare", "lay runs side by side"),
+    "coordinator": ("fedvox.server.coordinator.cli_coordinator", "run a consortium's coordinator"),
+    "audit": (
+        "fedvox.common.audit.cli_audit",
+        "check signed logs of coordinator and sites, offline",
+    ),
+    "consortium": (
+        "fedvox.server.consortium.cli_consortium",
+        "make a consortium, invite and revoke hospitals",
+    ),
     "site": ("fedvox.client.cli", "what a hospital runs: its ledger"),
 }
 """Name -> (module with add_arguments(parser) and run(args), one line of help)."""

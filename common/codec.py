@@ -97,6 +97,19 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def viewed(data: bytes) -> dict[str, np.ndarray]:
+    """The tensors in `data` as read-only views of it: nothing is copied."""
+    header, begin = _check(data), 8 + int.from_bytes(data[:8], "little")
+    arrays = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = (begin + int(at) for at in entry["data_offsets"])
+        flat = np.frombuffer(memoryview(data)[start:end], _DTYPES[entry["dtype"]])
+        arrays[name] = flat.reshape(tuple(entry["shape"]))
+    return arrays
+
+
 def notes_of(data: bytes) -> dict[str, str]:
     """The text notes in the header of `data`."""
     return dict(_check(data).get("__metadata__", {}))

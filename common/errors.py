@@ -9,7 +9,8 @@
     ├── QuorumError             exit 1   fewer sites answered than the study demands
     ├── CheckpointError         exit 1   a checkpoint is damaged or belongs to another study
     ├── RunInUseError           exit 2   another process works in this run directory
-    └── ResourceError           exit 1   no disk, no memory, a folder that cannot be written
+    ├── ResourceError           exit 1   no disk, no memory, a folder that cannot be written
+    └── UnreachableError        exit 1   nobody answers there, or nobody who can prove himself
     SiteError                            what a site may say outside: a code, a fixed sentence
 
 A message of FedvoxError is for the person at this machine and may name paths. What crosses from a
@@ -67,6 +68,10 @@ class ResourceError(FedvoxError):
     """The machine lacks what the study needs: memory, disk, a writable folder."""
 
 
+class UnreachableError(FedvoxError):
+    """Nobody answers at the addresses that were tried."""
+
+
 class Refusal(StrEnum):
     """Why a site sent no update: the only reasons that may leave it, each with its sentence."""
 
@@ -78,10 +83,12 @@ class Refusal(StrEnum):
     INTERNAL = "internal"
     LABELS = "labels"
     NOT_FINITE = "not-finite"
+    OLD = "old"
     PAUSED = "paused"
     POLICY = "policy"
     PRIVACY = "privacy"
     RESOURCES = "resources"
+    STOPPED = "stopped"
     STUDY = "study"
     UNSAFE = "unsafe"
     VERSION = "version"
@@ -103,10 +110,12 @@ _SENTENCES = {
     Refusal.INTERNAL: "the site could not do the work; its own log says why",
     Refusal.LABELS: "the site's labels do not fit the study's label map",
     Refusal.NOT_FINITE: "training produced numbers that are not finite",
+    Refusal.OLD: "the round is over at the site, and its answer is no longer kept",
     Refusal.PAUSED: "a person at the site has paused the study",
     Refusal.POLICY: "the site's policy does not allow this study",
     Refusal.PRIVACY: "the request asks for less privacy than the site demands",
     Refusal.RESOURCES: "the site lacks the memory or disk for this request",
+    Refusal.STOPPED: "a person at the site has declined or stopped the study",
     Refusal.STUDY: "the study in the request is not one this site can run",
     Refusal.UNSAFE: "the update failed the site's privacy check and was not released",
     Refusal.VERSION: "the site runs another release of fedvox than the coordinator",

@@ -42,6 +42,7 @@ class Code(StrEnum):
     DTYPE = "dtype"
     NOT_FINITE = "not-finite"
     NORM = "norm"
+    RECEIPT = "receipt"
 
 
 class Rejected(FedvoxError):

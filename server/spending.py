@@ -7,7 +7,6 @@ from typing import Any
 
 from fedvox.common.study import Study
 
-_WHY = "the noise of a simulation follows from its seed: whoever knows it can take it away again"
 _LAST = ("epsilon", "delta", "noise_multiplier", "sample_rate", "clip_norm")
 
 
@@ -23,8 +22,11 @@ def spent_by_site(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, flo
     return found
 
 
-def privacy_of(study: Study, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The summary's privacy: the largest of what any site's patients have spent."""
+def privacy_of(study: Study, lines: Sequence[Mapping[str, Any]], doubt: str = "") -> dict[str, Any]:
+    """The summary's privacy: the largest of what any site's patients have spent.
+
+    `doubt` says why there is no guarantee; without one there is.
+    """
     if study.privacy.mode == "none":
         return {"mode": "none"}
     sites = spent_by_site(lines)
@@ -40,6 +42,6 @@ def privacy_of(study: Study, lines: Sequence[Mapping[str, Any]]) -> dict[str, An
         "epsilon": max((site["epsilon"] for site in sites.values()), default=0.0),
         "delta": max((site["delta"] for site in sites.values()), default=0.0),
         "epsilon_by_round": by_round,
-        "guarantee": False,
-        "why": _WHY,
+        "guarantee": not doubt,
+        "why": doubt,
     }

@@ -27,6 +27,11 @@ def study_of_run(path: Path | None, sites: int) -> Study:
     return resolve_study(path, [f"simulation.sites={sites}"])[0]
 
 
+def completed(path: Path | None, settings: Sequence[str]) -> Study:
+    """The complete study, as a consortium is asked for it."""
+    return resolve_study(path, settings)[0]
+
+
 def _located(study: Study, path: Path | None, settings: Sequence[str]) -> list[str]:
     """Settings that make paths absolute: those of a study file are meant from where it lies."""
     given = {setting.partition("=")[0].strip() for setting in settings}
@@ -36,7 +41,9 @@ def _located(study: Study, path: Path | None, settings: Sequence[str]) -> list[s
         return str((base / Path(place).expanduser()).resolve())
 
     located = {}
-    if not study.data.source.startswith(_NAMED) and study.data.source != "phantom":
+    if study.data.source.startswith("store:"):
+        located["data.source"] = f"store:{absolute('data.source', study.data.source[6:])}"
+    elif not study.data.source.startswith(_NAMED) and study.data.source != "phantom":
         place = absolute("data.source", study.data.source)
         if Path(place).exists():  # else the error shows what was written
             located["data.source"] = place

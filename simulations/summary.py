@@ -1,4 +1,4 @@
-"""summary.json: what a run came to, for scripts and for the report."""
+"""summary.json of a simulation: what the federation came to, and what only a simulation knows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fedvox.client.training.device import choose_device
-from fedvox.common import __version__
-from fedvox.common.study import Study, contract_hash, study_hash, without_paths
-from fedvox.common.tasks.task import task_for
+from fedvox.common.study import Study, without_paths
 from fedvox.server.conduct import Conducted
 from fedvox.server.record import RoundLog
+from fedvox.server.summary import federation_summary
 from fedvox.simulations.baselines import POOLED, Baseline
 from fedvox.simulations.consortium import Consortium
 from fedvox.simulations.partition import table
 from fedvox.simulations.patients import SPLITS
-from fedvox.simulations.spending import privacy_of, spent_by_site
 
 _STAGES = ("prepare", "train", "baselines")
+_DOUBT = "the noise of a simulation follows from its seed: whoever knows it can take it away again"
 
 
 @dataclass
@@ -75,60 +73,27 @@ def summarise(
 ) -> dict[str, Any]:
     """The summary of a run, with nulls for what it did not come to."""
     lines = RoundLog(folder / "rounds.jsonl").read()
-    task, shown = task_for(study), without_paths(study)
-    test = conducted.test if conducted else None
-    by_site = dict(test.sites) if test else {}
-    steps = sum(len(line["answered"]) for line in lines) * study.training.local_steps
+    shown = without_paths(study)
+    held = holdings(consortium) if consortium else []
+    sites = [
+        {
+            "name": site["name"],
+            **{f"patients_{split}": site[split] for split in SPLITS},
+            "strata": site["strata"],
+        }
+        for site in held
+    ]
     return {
-        "study": study.study.name,
-        "status": status,
-        "task": study.task.kind,
-        "classes": list(study.task.classes),
-        "strategy": study.strategy.name,
+        **federation_summary(study, status, lines, conducted, sites, notes, _DOUBT),
         "engine": study.simulation.engine,
-        "seed": study.study.seed,
-        "rounds": study.training.rounds,
-        "rounds_completed": len(lines),
         "wall_s": clock.wall_s,
         **{f"{stage}_s": clock.stages.get(stage, 0.0) for stage in _STAGES},
-        "bytes_up": sum(line["bytes_up"] for line in lines),
-        "bytes_down": sum(line["bytes_down"] for line in lines),
-        "parameters": _parameters(conducted),
-        "model_sha256": conducted.model_sha256 if conducted else None,
-        "study_sha256": study_hash(study),
-        "contract_sha256": contract_hash(study),
         "data": {"source": shown.data.source, "partition": shown.data.partition},
-        "headline": task.headline,
-        "metrics": mean_over(by_site),
-        "union": dict(test.union) if test else {},
-        "sites": _sites(consortium, conducted, by_site, lines) if consortium else [],
-        "privacy": privacy_of(study, lines),
-        "steps": {"federated": steps, "samples": steps * study.training.batch_size},
         "baselines": _baselines(baselines) if baselines is not None else None,
         "aside": _counts(consortium),
         "aside_cases": [vars(case) for case in consortium.aside] if consortium else [],
-        "versions": versions(),
         "machine": _machine(study),
-        "notes": notes,
     }
-
-
-def mean_over(sites: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each metric over the sites that have it."""
-    names = dict.fromkeys(name for metrics in sites.values() for name in metrics)
-    found = {name: [m[name] for m in sites.values() if name in m] for name in names}
-    return {name: sum(values) / len(values) for name, values in found.items()}
-
-
-def versions() -> dict[str, str]:
-    """Of fedvox and of what its numbers come from."""
-    packages = ("torch", "monai", "flwr", "numpy")
-    found = {package: version(package) for package in packages}
-    return {"fedvox": __version__, "python": platform.python_version(), **found}
-
-
-def _parameters(conducted: Conducted | None) -> int:
-    return sum(w.size for w in conducted.state.weights.values()) if conducted else 0
 
 
 def holdings(consortium: Consortium) -> list[dict[str, Any]]:
@@ -145,29 +110,6 @@ def holdings(consortium: Consortium) -> list[dict[str, Any]]:
             "strata": {name: n for name, n in zip(named, site.by_stratum, strict=False) if n},
         }
         for site in sites
-    ]
-
-
-def _sites(
-    consortium: Consortium,
-    conducted: Conducted | None,
-    metrics: Mapping[str, Mapping[str, float]],
-    lines: list[dict[str, Any]],
-) -> list[dict[str, Any]]:
-    refused = Counter(site for line in lines for site in line["refused"])
-    absent = conducted.absent if conducted else {}
-    spent = spent_by_site(lines)
-    return [
-        {
-            "name": held["name"],
-            **{f"patients_{split}": held[split] for split in SPLITS},
-            "strata": held["strata"],
-            "metrics": dict(metrics.get(held["name"], {})),
-            "rounds_refused": refused[held["name"]],
-            "absent": absent.get(held["name"]),
-            **spent.get(held["name"], {}),
-        }
-        for held in holdings(consortium)
     ]
 
 

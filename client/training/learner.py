@@ -22,12 +22,16 @@ from fedvox.client.training.schedule import Stretch, rates
 from fedvox.client.training.small_maps import shelter_small_maps
 from fedvox.common.arrays import Arrays, delta, require_finite
 from fedvox.common.errors import NotFiniteError, Refusal, SiteError
+from fedvox.common.privacy.terms import patients_per_step
 from fedvox.common.study import Study
 from fedvox.common.tasks.seeding import seed_dropout
 from fedvox.common.tasks.task import Prepared, Tally, Task, task_for
 
 if TYPE_CHECKING:
     from fedvox.client.training.private.clipping import GradientEngine
+
+_TRIED = 16
+"""Patients in the batch on which ways to their gradients are tried, at most."""
 
 
 @dataclass(frozen=True)
@@ -76,21 +80,31 @@ class Learner:
 
     @cached_property
     def clipping(self) -> GradientEngine:
-        """Works out the clipped gradients of patients; its way follows from the shapes alone.
+        """Works out the clipped gradients of patients, in the way that privacy.engine says.
 
         StudyError where the network or the loss would mix patients.
         """
         from fedvox.client.training.private.plan import make_engine, plan_by_shape
+        from fedvox.client.training.private.timing import plan_by_timing
         from fedvox.client.training.private.validation import require_private
 
+        loss, wish = self.task.loss, self.study.privacy.engine
+        images, labels = self._anything(2)
+        require_private(self.model, loss, images, labels)
+        if wish == "measured" or (wish == "auto" and images.is_cuda):
+            batch = self._anything(max(2, min(_TRIED, patients_per_step(self.study))))
+            plan = plan_by_timing(self.model, loss, self.autocast, *batch)
+        else:
+            plan = plan_by_shape(self.model, images[:1])
+        return make_engine(plan, self.model, loss, self.autocast)
+
+    def _anything(self, count: int) -> tuple[Tensor, Tensor]:
+        """Images of noise with labels, as many as patients."""
         data, device = self.study.data, self.device.torch_device
         noise = torch.Generator().manual_seed(0)
-        images = torch.randn(2, data.channels, *data.patch, generator=noise).to(device)
-        images = images.to(memory_format=self.device.layout)
-        labels = self.task.anything(2, noise).to(device)
-        require_private(self.model, self.task.loss, images, labels)
-        plan = plan_by_shape(self.model, images[:1])
-        return make_engine(plan, self.model, self.task.loss, self.autocast)
+        images = torch.randn(count, data.channels, *data.patch, generator=noise).to(device)
+        labels = self.task.anything(count, noise).to(device)
+        return images.to(memory_format=self.device.layout), labels
 
     def train(
         self,

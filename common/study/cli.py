@@ -1,23 +1,29 @@
-"""Write or check a study file.
+"""Write or check a study file; propose it to a consortium and follow it.
 
 fedvox study new > study.toml       a commented file with every key and its default
 fedvox study check study.toml       says what is wrong with it, or its hashes
+fedvox study propose study.toml --home DIR --start
+fedvox study status NAME --watch --home DIR
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from importlib import import_module
 from pathlib import Path
 
 from fedvox.common.study.contract import contract_hash, study_hash
 from fedvox.common.study.load import load_study
 from fedvox.common.study.template import commented
 
+_CONSORTIUM = "fedvox.server.coordinator.cli_study"
+"""The module of the sub-commands that speak with a coordinator."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands of `fedvox study`."""
-    commands = parser.add_subparsers(dest="action", required=True, metavar="new|check")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = commands.add_parser("new", help="print a commented study file")
     new.add_argument("--task", choices=("segmentation", "classification"), default="segmentation")
     check = commands.add_parser("check", help="check a study file")
@@ -25,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--json", action="store_true", help="print one JSON object")
     for command in (new, check):
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    consortium = import_module(_CONSORTIUM)
+    for action, text in consortium.HELP.items():
+        consortium.add_arguments(commands.add_parser(action, help=text), action)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         written = {setting.partition("=")[0].strip() for setting in settings}
         print(commented(load_study(settings=settings), written), end="")
         return 0
+    if args.action != "check":
+        return int(import_module(_CONSORTIUM).run(args))
     study = load_study(args.study, args.set)
     hashes = {
         "study": study.study.name,

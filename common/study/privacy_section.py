@@ -36,3 +36,6 @@ class PrivacySection(Section):
     sum of the sites may be seen."""
     honest_sites: int = Field(0, ge=0)
     """distributed: sites assumed to add their share; 0: participation.min_sites."""
+    engine: Literal["auto", "shapes", "measured"] = "auto"
+    """How patients' gradients are worked out; each way gives the same sums. shapes: as the layers'
+    shapes prescribe, to the same bits; measured: the fastest in a trial; auto: measured on GPUs."""

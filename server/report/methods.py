@@ -95,10 +95,15 @@ def _model(run: Run) -> str:
     what = named[1:] if study.task.kind == "segmentation" else named
     verb = "segment" if study.task.kind == "segmentation" else "classify volumes as"
     of = f" to {verb} {listed(what)}" if what else f" for {study.task.kind}"
+    standard = ", standardised convolutions" if model.standardise else ""
+    begun = " It began with the weights of an earlier study." if model.start else ""
+    frozen = (
+        f" The layers {listed(list(model.freeze))} stayed as they were." if model.freeze else ""
+    )
     return (
         f"We trained a {study.data.dims}D {MODELS[model.name]} "
-        f"({size}{model.norm} normalisation){of} by federated learning "
-        f"across {many(len(run.sites), 'site')}."
+        f"({size}{model.norm} normalisation{standard}){of} by federated learning "
+        f"across {many(len(run.sites), 'site')}.{begun}{frozen}"
     )
 
 
@@ -173,9 +178,14 @@ def _federation(study: Study, sites: int) -> str:
         if participation.fraction == 1 or sites < 2
         else f"{100 * participation.fraction:g} % of the sites were asked in a round"
     )
+    smoothed = (
+        f" The model is the moving average over rounds with decay {strategy.ema:g}."
+        if strategy.ema
+        else ""
+    )
     return (
         f"Updates were combined with {strategy_name(strategy.name)}, weighting sites "
-        f"{weights[strategy.weighting]}. {asked}."
+        f"{weights[strategy.weighting]}. {asked}.{smoothed}"
     )
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from fedvox.common.study import Study, study_hash
 from fedvox.common.tasks.task import task_for
 from fedvox.server.report.parse import count, figures, mapping, number
+from fedvox.server.summary import versions
 from fedvox.simulations.frontier.points import Grid, Point
-from fedvox.simulations.summary import versions
 
 WHY = (
     "the noise of a simulation follows from its seed, so none of these models protects anybody; "

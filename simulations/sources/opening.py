@@ -20,7 +20,7 @@ def open_source(
     address: str = "",
     progress: Progress | None = None,
 ) -> Source:
-    """The source that `spec` names: phantom, msd:NAME, medmnist:NAME, or a path.
+    """The source that `spec` names: phantom, msd:NAME, medmnist:NAME, store:HOME/NAME, or a path.
 
     `study` says what is wanted of it (task, dimensions, and for phantoms how many). `cache` is
     where downloads are kept, `address` replaces the public one.
@@ -35,11 +35,16 @@ def open_source(
 
         found = public.obtain(kind, name, cache, address, progress)
         return _open_path(found, study)
+    if colon and kind == "store":
+        from fedvox.simulations.sources.store import open_store
+
+        return open_store(name, study)
     path = Path(spec).expanduser()
     if not path.exists():
-        known = {"phantom": "phantom", **{name: f"{name}:NAME" for name in _PUBLIC}}
+        known = {"phantom": "phantom", "store": "store:HOME/NAME"}
+        known |= {name: f"{name}:NAME" for name in _PUBLIC}
         close = get_close_matches(kind, known, n=1)
-        hint = f"did you mean {known[close[0]]!r}?" if close else "phantom, msd:NAME, medmnist:NAME"
+        hint = f"did you mean {known[close[0]]!r}?" if close else f"{', '.join(known.values())}"
         raise DataError(f"data.source: {spec!r} is no file or folder here, and no source; {hint}")
     return _open_path(path, study)
 

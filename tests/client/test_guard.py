@@ -16,7 +16,9 @@ from fedvox.client.site import Roster, Site
 from fedvox.client.state import SiteState
 from fedvox.client.store import Store
 from fedvox.client.training.learner import Learner
-from fedvox.client.training.private.noise import system_noise
+from fedvox.client.training.private import timing
+from fedvox.client.training.private.noise import NoiseFor, seeded_noise, system_noise
+from fedvox.client.training.private.plan import Plan
 from fedvox.common.arrays import Arrays, sha256_of
 from fedvox.common.errors import Refusal
 from fedvox.common.messages import Kind, Reply, Request
@@ -36,12 +38,17 @@ def study_with(*settings: str) -> Study:
 
 
 def site_for(
-    study: Study, store: Store, home: Path, caps: Caps = LOOSE, shows_figures: bool = False
+    study: Study,
+    store: Store,
+    home: Path,
+    caps: Caps = LOOSE,
+    shows_figures: bool = False,
+    noise: NoiseFor = system_noise,
 ) -> Site:
     guard = Guard(
         partial(open_ledger, home, "images", "v1", caps),
         Outbox(home / "outbox"),
-        system_noise,
+        noise,
         shows_figures,
     )
     state = SiteState(home / "state", study_hash(study))
@@ -178,3 +185,36 @@ def test_a_second_round_goes_on_with_the_moments_of_the_first(store: Store, tmp_
     assert two.figures["epsilon"] > one.figures["epsilon"]
     state = SiteState(tmp_path / "state", study_hash(study)).before(3)
     assert {"moments", "clip"} <= set(state)
+
+
+def test_a_network_that_cannot_be_private_is_refused_before_anything_is_charged(
+    store: Store, tmp_path: Path
+) -> None:
+    study = study_with()
+    learner = Learner(study)
+    learner.model.add_module("mixing", torch.nn.BatchNorm3d(2))
+    weights: Arrays = initial_weights(study)
+    asked = Request("train", dump_study(study), 1, sha256_of(weights), arrays={"weights": weights})
+    reply = site_for(study, store, tmp_path).answer(asked, learner)
+    assert reply.refusal is Refusal.PRIVACY
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_the_fastest_way_found_by_trying_is_used_and_gives_the_same_sums(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain descent, with the same noise: what differs is rounding."""
+    study = study_with(
+        "privacy.epsilon=0", "privacy.noise_multiplier=0.5", "training.optimizer=sgd",
+        "privacy.engine=measured",
+    )  # fmt: skip
+    updates = []
+    for plan in (Plan("loop"), Plan("vmap")):
+        monkeypatch.setattr(timing, "plan_by_timing", lambda *tried, plan=plan: plan)
+        noise, caps = seeded_noise(0, "north"), Caps(1e6, 1e6, 0.1)
+        reply = ask(site_for(study, store, tmp_path / plan.engine, caps, noise=noise), study, 1)
+        assert reply.refusal is None
+        updates.append(reply.arrays["update"])
+    one, other = updates
+    scale = max(abs(one[name]).max() for name in one)
+    assert 0 < max(abs(one[name] - other[name]).max() for name in one) < 1e-2 * scale

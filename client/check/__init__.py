@@ -1,0 +1,1 @@
+"""Whether this site is ready for a study."""

@@ -1,0 +1,1 @@
+"""The contract between the process with the network and the process with the images."""

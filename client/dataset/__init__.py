@@ -1,0 +1,1 @@
+"""The site's datasets: content-addressed, versioned, memory-mapped."""

@@ -1,0 +1,1 @@
+"""What of a DICOM file may be known further in, and nothing else."""

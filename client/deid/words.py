@@ -1,0 +1,113 @@
+"""Which words may be kept: those that mean something to a machine and name nobody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from fedvox.client.deid.attributes import vendor
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_LEAST_LETTERS = 3
+_CODE_STRING = re.compile(r"[A-Z0-9 _]{0,16}")
+_PLAIN = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ._+/%-]{1,64}")
+_CODE = re.compile(r"[A-Za-z0-9.-]{1,16}")
+_SCHEMES = "DCM SCT SRT SNM3 SNM LN UCUM RADLEX FMA NCIt UMLS ICDO3 ICD10 MSH NEU RFC5646 ACR BI"
+_BODY_PARTS = (
+    "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM AXILLA BACK BLADDER BRAIN BREAST CALF CAROTID "
+    "CEREBELLUM CHEEK CHEST CHESTABDOMEN CHESTABDPELVIS CIRCLEOFWILLIS CLAVICLE COCCYX COLON "
+    "CORNEA CORONARYARTERY CSPINE CTSPINE DUODENUM EAR ELBOW ESOPHAGUS EXTREMITY EYE EYELID FACE "
+    "FEMUR FINGER FOOT GALLBLADDER HAND HEAD HEADNECK HEART HIP ILIUM JAW KIDNEY KNEE LARYNX LEG "
+    "LIVER LSPINE LSSPINE LUNG MANDIBLE MAXILLA MEDIASTINUM NECK NECKCHEST NOSE ORBIT OVARY "
+    "PANCREAS PAROTID PATELLA PELVIS PENIS PHANTOM PHARYNX PROSTATE RECTUM RIB SCALP SCAPULA "
+    "SHOULDER SKULL SPINE SPLEEN SSPINE STERNUM STOMACH TESTIS THIGH THUMB THYMUS THYROID TIBIA "
+    "TOE TONGUE TRACHEA TSPINE UTERUS VAGINA VULVA WHOLEBODY WRIST"
+)
+_NAMING = (
+    "AccessionNumber",
+    "CurrentPatientLocation",
+    "InstitutionAddress",
+    "InstitutionName",
+    "InstitutionalDepartmentName",
+    "OtherPatientIDs",
+    "PatientAddress",
+    "PatientID",
+    "PatientInsurancePlanCodeSequence",
+    "PatientTelephoneNumbers",
+)
+"""Attributes beside those of kind PN whose words name a person or a place."""
+
+
+def names_in(dataset: Dataset) -> frozenset[str]:
+    """Every word of the file's own names and identifiers, in lower case."""
+    return frozenset(
+        word
+        for text in _naming_texts(dataset)
+        for word in re.split(r"[\W_]+", text.lower())
+        if len(word) >= _LEAST_LETTERS
+    )
+
+
+def _naming_texts(dataset: Dataset) -> Iterator[str]:
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+            if element.VR == "SQ":
+                for item in element.value or ():
+                    yield from _naming_texts(item)
+            elif element.VR == "PN" or element.keyword in _NAMING:
+                yield str(element.value or "")
+        except Exception:  # an element that cannot be read is removed, and names nobody
+            continue
+
+
+def may_stay(text: str, names: Iterable[str]) -> bool:
+    """Whether none of the names stands in a text."""
+    lower = text.lower()
+    return not any(name in lower for name in names)
+
+
+def is_code_string(text: str) -> bool:
+    """Whether the text is made as the standard wants of codes."""
+    return _CODE_STRING.fullmatch(text) is not None
+
+
+def cleaned(keyword: str, text: str, names: Iterable[str]) -> str:
+    """The text where it may be kept, or what stands for it; empty where it may not."""
+    if keyword == "Manufacturer":
+        return vendor(text)
+    if keyword == "BodyPartExamined":
+        word = re.sub(r"[ _]", "", text.upper())
+        return word if word in _BODY_PARTS.split() else ""
+    return text if _PLAIN.fullmatch(text) and may_stay(text, names) else ""
+
+
+def known_scheme(designator: str) -> bool:
+    """Whether codes of this scheme are the same everywhere, and so name nobody."""
+    return designator.strip() in _SCHEMES.split()
+
+
+def is_code(text: str) -> bool:
+    """Whether a text can be a code's value."""
+    return _CODE.fullmatch(text.strip()) is not None
+
+
+def meaning_of(scheme: str, value: str) -> str:
+    """What a standard code means, by the dictionary; the code itself where it is not in it."""
+    return _meanings().get((scheme.strip(), value.strip()), value)
+
+
+@cache
+def _meanings() -> dict[tuple[str, str], str]:
+    from pydicom.sr.codedict import codes
+
+    found: dict[tuple[str, str], str] = {}
+    for scheme in ("DCM", "SCT", "UCUM"):
+        known = getattr(codes, scheme)
+        for code in (getattr(known, name) for name in dir(known)):
+            found[scheme, code.value] = code.meaning
+    return found

@@ -1,0 +1,1 @@
+"""Segmentations, contours, masks and class tables, matched to their scans."""

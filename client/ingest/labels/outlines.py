@@ -1,0 +1,105 @@
+"""Painting contours on a scan.
+
+Contours that lie in slices of the scan, along whichever of its axes, fill those slices: each plane
+of contours fills the slice that is nearest to it, half a slice away at most, and of several planes
+the nearest one does. Slices between contours stay empty: a gap may be meant. Contours that are
+oblique to the scan fill the voxels within half the distance between their planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedvox.client.ingest.labels.canvas import Canvas, names_of, values_of
+from fedvox.client.ingest.labels.contours import Outline, Points
+from fedvox.client.ingest.labels.grid import Grid, covers
+from fedvox.client.ingest.labels.label import Label
+from fedvox.client.ingest.labels.oblique import paint_oblique
+from fedvox.client.ingest.labels.polygons import fill
+
+_FLAT = 0.3
+"""Voxels within which the points of a contour lie in one slice."""
+_SAME_PLANE = 0.05
+"""Voxels between planes of contours that are one plane."""
+_HALF = 0.5 + 1e-3
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Contours of one structure in one plane of the scan."""
+
+    at: float
+    """In voxels, along the axis that the plane is perpendicular to."""
+    polygons: list[Points]
+
+
+def paint_outlines(outlines: Sequence[Outline], grid: Grid, wanted: Mapping[str, int]) -> Label:
+    """The structures as a map on the scan's grid."""
+    structures = [outline.structure for outline in outlines]
+    values = values_of(structures, wanted)
+    canvas = Canvas(grid.shape)
+    for outline in outlines:
+        value = values.get(outline.structure.number, 0)
+        if value:
+            points = np.concatenate(outline.contours)
+            part = covers(grid, points)
+            canvas.count(part * len(points), (1 - part) * len(points))
+            _paint(canvas, outline.contours, grid, value)
+    return canvas.finish(names_of(structures, values))
+
+
+def _paint(canvas: Canvas, contours: Sequence[Points], grid: Grid, value: int) -> None:
+    inverse = np.linalg.inv(grid.affine)
+    voxels = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
+    axes = _axes(voxels)
+    for axis in range(3):
+        flat = [points for points, its in zip(voxels, axes, strict=True) if its == axis]
+        for index, plane in _by_slice(_planes(flat, axis), grid.shape[axis]).items():
+            across = [other for other in range(3) if other != axis]
+            shape = grid.shape[across[0]], grid.shape[across[1]]
+            inside = fill([polygon[:, across] for polygon in plane.polygons], shape)
+            region = [slice(None)] * 3
+            region[axis] = slice(index, index + 1)
+            drawn = np.expand_dims(inside * np.int16(value), axis)
+            canvas.paint((region[0], region[1], region[2]), drawn)
+    oblique = [points for points, its in zip(contours, axes, strict=True) if its < 0]
+    if oblique:
+        paint_oblique(canvas, oblique, grid, value)
+
+
+def _axes(voxels: Sequence[Points]) -> list[int]:
+    """The axis that each contour is perpendicular to, -1 for none.
+
+    A sliver may be flat along two: then it goes with most contours of its structure.
+    """
+    flat = np.array([np.ptp(points, axis=0) <= _FLAT for points in voxels])
+    order = sorted(range(3), key=lambda axis: (-int(flat[:, axis].sum()), -axis))
+    return [next((axis for axis in order if row[axis]), -1) for row in flat]
+
+
+def _planes(contours: Sequence[Points], axis: int) -> list[_Plane]:
+    """Contours by the plane they lie in."""
+    planes: list[_Plane] = []
+    for at, points in sorted(
+        ((float(points[:, axis].mean()), points) for points in contours), key=lambda pair: pair[0]
+    ):
+        if planes and at - planes[-1].at <= _SAME_PLANE:
+            planes[-1].polygons.append(points)
+        else:
+            planes.append(_Plane(at, [points]))
+    return planes
+
+
+def _by_slice(planes: Sequence[_Plane], length: int) -> dict[int, _Plane]:
+    """The plane that fills each slice: the nearest one."""
+    chosen: dict[int, _Plane] = {}
+    for plane in planes:
+        index = int(np.ceil(plane.at - _HALF))
+        if not 0 <= index < length or abs(plane.at - index) > _HALF:
+            continue
+        if index not in chosen or abs(plane.at - index) < abs(chosen[index].at - index):
+            chosen[index] = plane
+    return chosen

@@ -1,0 +1,173 @@
+"""DICOM segmentations: binary, fractional and label maps, with gaps and overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedvox.client.ingest.labels.canvas import Structure
+from fedvox.client.ingest.labels.objects import attribute, read_object, vector
+from fedvox.client.ingest.reasons import Quarantined, Reason
+from fedvox.client.ingest.scan import Affine
+
+_MOST_PIXELS = 1 << 26
+_MOST_VOXELS = 1 << 34
+_BACKGROUND = "background"
+
+Plane = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One plane of a segmentation."""
+
+    index: int
+    """Within the pixel data, from 0."""
+    segment: int
+    """The segment it shows; 0 in a label map, which shows all."""
+    affine: Affine
+    """[column, row, plane] to millimetres in RAS+; the third axis is as thick as a plane."""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A segmentation whose planes are not yet decoded."""
+
+    structures: tuple[Structure, ...]
+    frames: tuple[Frame, ...]
+    columns: int
+    rows: int
+    is_map: bool
+    padding: int | None
+    """In a label map, the value that stands for nothing."""
+    half: float
+    """Values from here on are inside: half of the largest fraction."""
+    dataset: Any
+
+    def planes(self, frames: list[Frame]) -> Iterator[tuple[Frame, Plane]]:
+        """The frames with their stored values [columns, rows]."""
+        from pydicom.pixels import iter_pixels
+
+        try:
+            decoded = iter_pixels(self.dataset, indices=[frame.index for frame in frames])
+            for frame, plane in zip(frames, decoded, strict=True):
+                yield frame, plane.reshape(self.rows, self.columns).T
+        except (NotImplementedError, RuntimeError) as error:
+            raise Quarantined(Reason.UNSUPPORTED_TRANSFER_SYNTAX, str(error)) from None
+        except Quarantined:
+            raise
+        except Exception as error:  # the decoders raise whatever they like
+            raise Quarantined(Reason.PIXEL_DATA_DAMAGED, str(error)) from None
+
+    def painted(self, frame: Frame, plane: Plane, values: Mapping[int, int]) -> Plane:
+        """A plane with the values of its structures, 0 elsewhere."""
+        if not self.is_map:
+            return np.where(plane >= self.half, np.int16(values[frame.segment]), np.int16(0))
+        table = np.zeros(int(plane.max(initial=0)) + 1, dtype=np.int16)
+        for number, value in values.items():
+            if number < len(table) and number != self.padding:
+                table[number] = value
+        return table[plane]
+
+
+def read_segmentation(path: Path) -> Segmentation:
+    """What a SEG file says of its segments and planes; Quarantined where that makes no sense."""
+    dataset = read_object(path)
+    kind = str(attribute(dataset, "SegmentationType", "BINARY"))
+    if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+        raise Quarantined(Reason.UNREADABLE, f"segmentation of type {kind!r}")
+    is_map = kind == "LABELMAP"
+    columns, rows = int(attribute(dataset, "Columns")), int(attribute(dataset, "Rows"))
+    groups = list(attribute(dataset, "PerFrameFunctionalGroupsSequence", ()))
+    _check_size(dataset, columns, rows, len(groups))
+    shared = next(iter(attribute(dataset, "SharedFunctionalGroupsSequence", ())), None)
+    frames = tuple(
+        Frame(index, 0 if is_map else _segment(group, shared), _affine(group, shared))
+        for index, group in enumerate(groups)
+    )
+    structures = _structures(dataset, is_map)
+    strange = {f.segment for f in frames} - {s.number for s in structures} - {0}
+    if strange:
+        raise Quarantined(Reason.UNREADABLE, "a frame shows a segment that is not described")
+    most = float(attribute(dataset, "MaximumFractionalValue", 255)) if kind == "FRACTIONAL" else 1.0
+    padding = attribute(dataset, "PixelPaddingValue", None) if is_map else None
+    return Segmentation(
+        structures=structures,
+        frames=frames,
+        columns=columns,
+        rows=rows,
+        is_map=is_map,
+        padding=None if padding is None else int(padding),
+        half=most / 2,
+        dataset=dataset,
+    )
+
+
+def _check_size(dataset: Any, columns: int, rows: int, groups: int) -> None:
+    frames = int(attribute(dataset, "NumberOfFrames", 1))
+    if frames != groups:
+        raise Quarantined(Reason.UNREADABLE, f"{frames} frames, but {groups} have a place")
+    if not (columns and rows and frames):
+        raise Quarantined(Reason.EMPTY, "the segmentation has no pixel")
+    if columns * rows > _MOST_PIXELS or columns * rows * frames > _MOST_VOXELS:
+        raise Quarantined(Reason.TOO_LARGE, f"{columns}x{rows} pixels in {frames} frames")
+    if "PixelData" not in dataset:
+        raise Quarantined(Reason.PIXEL_DATA_DAMAGED, "the segmentation has no pixel data")
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        wanted = (columns * rows * frames * int(attribute(dataset, "BitsAllocated", 1)) + 7) // 8
+        if len(dataset.PixelData) < wanted:
+            raise Quarantined(
+                Reason.PIXEL_DATA_DAMAGED,
+                f"declares {wanted:,} bytes of pixels and holds {len(dataset.PixelData):,}",
+            )
+
+
+def _structures(dataset: Any, is_map: bool) -> tuple[Structure, ...]:
+    found = []
+    for item in attribute(dataset, "SegmentSequence", ()):
+        structure = Structure(
+            int(attribute(item, "SegmentNumber")), str(attribute(item, "SegmentLabel", ""))
+        )
+        # A label map may describe its background as a segment like others.
+        if not (is_map and structure.name.strip().casefold() == _BACKGROUND):
+            found.append(structure)
+    if not found:
+        raise Quarantined(Reason.EMPTY, "the segmentation describes no segment")
+    return tuple(found)
+
+
+def _segment(group: Any, shared: Any) -> int:
+    item = _macro(group, shared, "SegmentIdentificationSequence")
+    return int(attribute(item, "ReferencedSegmentNumber"))
+
+
+def _affine(group: Any, shared: Any) -> Affine:
+    measures = _macro(group, shared, "PixelMeasuresSequence")
+    turned = vector(_macro(group, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    origin = vector(_macro(group, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
+    between_rows, between_columns = vector(measures, "PixelSpacing", 2)
+    apart = attribute(measures, "SpacingBetweenSlices", None)
+    thick = float(apart or attribute(measures, "SliceThickness", None) or 1.0)
+    affine = np.eye(4)
+    affine[:3, 0] = turned[:3] * between_columns
+    affine[:3, 1] = turned[3:] * between_rows
+    affine[:3, 2] = np.cross(turned[:3], turned[3:]) * thick
+    affine[:3, 3] = origin
+    affine[:2] *= -1  # DICOM counts towards left and back
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise Quarantined(Reason.NO_GEOMETRY, "a plane of the segmentation has no place")
+    return affine
+
+
+def _macro(group: Any, shared: Any, keyword: str) -> Any:
+    """The item of a functional group, of the frame or of all frames."""
+    for source in (group, shared):
+        sequence = attribute(source, keyword, ()) if source is not None else ()
+        if sequence:
+            return sequence[0]
+    raise Quarantined(Reason.NO_GEOMETRY, f"a frame lacks {keyword}")

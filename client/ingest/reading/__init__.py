@@ -1,0 +1,1 @@
+"""Image files of every kind as scans with their geometry."""

@@ -1,0 +1,64 @@
+"""The process that decodes compressed frames, and nothing else.
+
+Decoders are native code fed with bytes from anywhere: a damaged file may crash one, make it hang,
+or ask for all the memory there is. Here that costs this process, and the scan is set aside.
+
+Standard input brings one JSON object a line, standard output answers with one line for each frame,
+followed by its bytes. It ends when standard input does.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import sys
+import warnings
+from typing import Any
+
+MEMORY_BYTES = 8 << 30
+
+
+def main() -> None:
+    """Answers requests until there are no more."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # decoders print
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
+    _limit_memory()
+    warnings.simplefilter("ignore")
+    for line in sys.stdin.buffer:
+        try:
+            _answer(json.loads(line), answers)
+        except Exception as error:  # decoders raise anything; the parent is told and goes on
+            _say(answers, {"error": type(error).__name__, "text": str(error)[:300]})
+
+
+def _limit_memory() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bounds = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([MEMORY_BYTES, *bounds]), hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _answer(request: dict[str, Any], answers: io.BufferedWriter) -> None:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    with open(request["path"], "rb") as file:  # noqa: PTH123
+        file.seek(request["offset"])
+        packed = file.read()
+    decoder = get_decoder(request["syntax"])
+    frames = decoder.iter_array(packed, indices=request["indices"], **request["options"])
+    for array, _ in frames:
+        _say(answers, {"dtype": array.dtype.str, "shape": array.shape})
+        answers.write(array.tobytes())
+        answers.flush()
+
+
+def _say(answers: io.BufferedWriter, value: dict[str, Any]) -> None:
+    answers.write(json.dumps(value).encode() + b"\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

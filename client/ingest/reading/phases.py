@@ -1,0 +1,143 @@
+"""Phases of one series: where places repeat, what tells the repetitions apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from fedvox.client.ingest.reading.frames import Frame
+from fedvox.client.ingest.reading.geometry import SAME_PLACE_MM, axes_of, positions_of
+from fedvox.client.ingest.reading.source import opened
+from fedvox.client.ingest.reading.tags import PHASE_TAGS, Tag
+from fedvox.client.ingest.reasons import Quarantined, Reason
+
+_TIMES = (Tag.ACQUISITION_DATETIME, Tag.ACQUISITION_TIME, Tag.CONTENT_TIME)
+_BLOCK = 1 << 20
+
+Placed = tuple[int, Frame]
+"""A frame and the number of its place along the normal."""
+
+
+def phases(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Frames of one layout, parted so that no place repeats within a part.
+
+    Slices that repeat pixel for pixel are dropped. Quarantined where different ones share a place
+    and no attribute tells them apart.
+    """
+    placed = _placed(frames)
+    if _repeats(placed) == 1:
+        return [list(frames)]
+    if len(set(_counts(placed).values())) > 1:
+        placed = _without_copies(placed)
+    parts = _parted(placed, 0)
+    if parts is None:
+        parts = _parted(_without_copies(placed), 0)
+    if parts is None:
+        raise Quarantined(Reason.DUPLICATE_SLICES, f"{_repeats(placed)} slices at one place")
+    return [[frame for _, frame in part] for part in parts]
+
+
+def _placed(frames: Sequence[Frame]) -> list[Placed]:
+    """Every frame with its place, in the order of places."""
+    normal = axes_of(frames[0].common)[2]
+    heights = positions_of(frames) @ normal
+    order = np.argsort(heights, kind="stable")
+    new = np.diff(heights[order], prepend=heights[order[0]]) > SAME_PLACE_MM
+    return [(int(place), frames[index]) for place, index in zip(np.cumsum(new), order, strict=True)]
+
+
+def _counts(placed: Sequence[Placed]) -> Counter[int]:
+    return Counter(place for place, _ in placed)
+
+
+def _repeats(placed: Sequence[Placed]) -> int:
+    return max(_counts(placed).values())
+
+
+def _parted(placed: list[Placed], first: int) -> list[list[Placed]] | None:
+    """Parts without repetition, by the attributes from number `first` on; None if none are."""
+    repeats = _repeats(placed)
+    if repeats == 1:
+        return [placed]
+    for complete in (True, False):
+        for index in range(first, len(PHASE_TAGS)):
+            parts = _by_value(placed, index)
+            if _is_good(parts, placed, repeats, complete):
+                return _each_parted(parts, index + 1) or _by_time(placed)
+    return _by_time(placed)
+
+
+def _each_parted(parts: Sequence[list[Placed]], first: int) -> list[list[Placed]] | None:
+    finer: list[list[Placed]] = []
+    for part in parts:
+        pieces = _parted(part, first)
+        if pieces is None:
+            return None
+        finer += pieces
+    return finer
+
+
+def _by_value(placed: Sequence[Placed], index: int) -> list[list[Placed]]:
+    parts: dict[bytes, list[Placed]] = defaultdict(list)
+    for item in placed:
+        parts[item[1].phase[index]].append(item)
+    return [parts[value] for value in sorted(parts)]
+
+
+def _is_good(
+    parts: Sequence[Sequence[Placed]], placed: Sequence[Placed], repeats: int, complete: bool
+) -> bool:
+    """Whether parting leaves fewer repetitions, and stacks rather than crumbs."""
+    places = len(_counts(placed))
+    if len(parts) < 2 or any(_repeats(part) == repeats for part in parts):
+        return False
+    least = places if complete else min(places, 2)
+    return all(len(_counts(part)) >= least for part in parts)
+
+
+def _by_time(placed: Sequence[Placed]) -> list[list[Placed]] | None:
+    """The first, second, ... of every place by time, if one round ended before the next began."""
+    if len(set(_counts(placed).values())) > 1:
+        return None
+    for tag in _TIMES:
+        index = PHASE_TAGS.index(tag)
+        ordered = sorted(placed, key=lambda item: item[1].phase[index])
+        places = len(_counts(placed))
+        rounds = [ordered[at : at + places] for at in range(0, len(ordered), places)]
+        ends = [(part[0][1].phase[index], part[-1][1].phase[index]) for part in rounds]
+        apart = all(before[1] < after[0] for before, after in pairwise(ends))
+        if ends[0][0] and apart and all(_repeats(part) == 1 for part in rounds):
+            return rounds
+    return None
+
+
+def _without_copies(placed: Sequence[Placed]) -> list[Placed]:
+    """Of slices that share place and pixels the first alone."""
+    counts, seen = _counts(placed), set[tuple[int, bytes]]()
+    kept: list[Placed] = []
+    for place, frame in placed:
+        if counts[place] > 1:
+            key = (place, _pixel_digest(frame))
+            if key in seen:
+                continue
+            seen.add(key)
+        kept.append((place, frame))
+    return kept
+
+
+def _pixel_digest(frame: Frame) -> bytes:
+    """Over the pixels as they stand in the file; frames of one file are never copies."""
+    hasher = hashlib.sha256(f"{frame.number} {frame.slope} {frame.intercept}".encode())
+    if frame.pixels is None:
+        return hasher.digest()
+    try:
+        with opened(frame.path) as file:
+            for at in range(frame.pixels.offset, file.size, _BLOCK):
+                hasher.update(file.read_at(at, _BLOCK))
+    except OSError as error:
+        raise Quarantined(Reason.UNREADABLE, str(error)) from None
+    return hasher.digest()

@@ -1,0 +1,249 @@
+"""From the frames of a series to scans that can be loaded, and what is set aside of it."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedvox.client.ingest.reading.frames import Common, Frame
+from fedvox.client.ingest.reading.geometry import Stack, projection, stacked
+from fedvox.client.ingest.reading.kinds import PROJECTIONS, check_kind
+from fedvox.client.ingest.reading.phases import phases
+from fedvox.client.ingest.reading.pixels import check_pixels
+from fedvox.client.ingest.reasons import Quarantined, Reason
+from fedvox.client.ingest.scan import Findings, ScanRef, SetAside, merged
+
+READER = "dicom"
+UNEXPECTED = "unexpected:"
+"""Begins the detail of what should have been foreseen."""
+VOXELS_AT_MOST = 1 << 31
+"""A scan that declares more is not loaded."""
+_SAME_DIRECTION = 1e-3
+_SAME_SPACING_MM = 1e-4
+_LAYOUTS_AT_MOST = 64
+_STACK_FROM = 3
+"""Beside another stack of the series fewer slices than this are no stack."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all slices of a stack share."""
+
+    common: Common
+
+    def fits(self, other: Common) -> bool:
+        """Whether frames of `other` can lie in the same stack."""
+        return self.same_size(other) and _near(
+            self.common.orientation, other.orientation, _SAME_DIRECTION
+        )
+
+    def same_size(self, other: Common) -> bool:
+        """Whether rows, columns, spacing and frame of reference are equal."""
+        own = self.common
+        return (
+            (own.rows, own.columns, own.modality, own.frame_of_reference)
+            == (other.rows, other.columns, other.modality, other.frame_of_reference)
+        ) and _near(own.spacing_mm, other.spacing_mm, _SAME_SPACING_MM)
+
+
+def findings_of(frames: Iterable[Frame]) -> Findings:
+    """The scans of frames of any number of series."""
+    series: dict[tuple[str, str], list[Frame]] = defaultdict(list)
+    for frame in frames:
+        common = frame.common
+        series[common.series_uid, "" if common.series_uid else common.study_uid].append(frame)
+    return merged(_safely(own) for own in series.values())
+
+
+def _safely(frames: list[Frame]) -> Findings:
+    try:
+        return _series(frames)
+    except Exception as error:  # a series that surprises must not stop the others
+        return _aside(frames, Quarantined(Reason.UNREADABLE, f"{UNEXPECTED} {error!r}"))
+
+
+def _series(frames: list[Frame]) -> Findings:
+    frames, copies = _without_copied_files(frames)
+    companions = Findings(companions=tuple(frame.path for frame in copies))
+    if len({frame.common.patient for frame in frames}) > 1:
+        aside = _aside(frames, Quarantined(Reason.MIXED_PATIENTS, "by PatientID"))
+        return merged([companions, aside])
+    usable, refused = _usable(frames)
+    layouts = _layouts(usable)
+    if len(layouts) > _LAYOUTS_AT_MOST:
+        verdict = Quarantined(Reason.MIXED_ORIENTATIONS, f"more than {_LAYOUTS_AT_MOST} layouts")
+        return merged([companions, *refused, _aside(usable, verdict)])
+    parts = [_layout(own, layouts) for own in layouts]
+    return merged([companions, *refused, *parts])
+
+
+def _without_copied_files(frames: Sequence[Frame]) -> tuple[list[Frame], list[Frame]]:
+    """Frames, and those of files that are copies of others."""
+    seen: dict[tuple[str, int, bytes], Frame] = {}
+    kept: list[Frame] = []
+    copies: list[Frame] = []
+    for frame in frames:
+        first = seen.setdefault((frame.sop_uid, frame.number, frame.digest), frame)
+        copied = first is not frame and _same_bytes(first.path, frame.path)
+        (copies if copied else kept).append(frame)
+    return kept, copies
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    try:
+        return one != other and filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def _usable(frames: Sequence[Frame]) -> tuple[list[Frame], list[Findings]]:
+    """Frames that may become scans; the rest set aside by reason."""
+    verdicts: dict[tuple[Common, bool], Quarantined | None] = {}
+    usable: list[Frame] = []
+    refused: dict[Reason, tuple[Quarantined, list[Frame]]] = {}
+    for frame in frames:
+        key = (frame.common, frame.pixels is not None)
+        if key not in verdicts:
+            verdicts[key] = _verdict(*key)
+        verdict = verdicts[key]
+        if verdict is None:
+            usable.append(frame)
+        else:
+            refused.setdefault(verdict.reason, (verdict, []))[1].append(frame)
+    return usable, [_aside(own, verdict) for verdict, own in refused.values()]
+
+
+def _verdict(common: Common, has_pixels: bool) -> Quarantined | None:
+    try:
+        check_kind(common, has_pixels)
+    except Quarantined as verdict:
+        return verdict
+    return None
+
+
+def _layouts(frames: Iterable[Frame]) -> list[tuple[Layout, list[Frame]]]:
+    layouts: list[tuple[Layout, list[Frame]]] = []
+    known: dict[Common, list[Frame]] = {}
+    for frame in frames:
+        own = known.get(frame.common)
+        if own is None:
+            own = next((own for layout, own in layouts if layout.fits(frame.common)), None)
+            if own is None and len(layouts) > _LAYOUTS_AT_MOST:
+                return layouts
+            if own is None:
+                own = []
+                layouts.append((Layout(frame.common), own))
+            known[frame.common] = own
+        own.append(frame)
+    return layouts
+
+
+def _layout(
+    part: tuple[Layout, list[Frame]], layouts: Sequence[tuple[Layout, list[Frame]]]
+) -> Findings:
+    """The scans of one layout."""
+    layout, frames = part
+    try:
+        for frame in frames:
+            check_pixels(frame)
+        if layout.common.modality in PROJECTIONS:
+            return merged(_projection(frame) for frame in frames)
+        if any(frame.frames > 1 and frame.position is None for frame in frames):
+            raise Quarantined(Reason.NO_GEOMETRY, "a multi-frame image without geometry")
+        if len(layouts) > 1 and len(frames) < _STACK_FROM:
+            others = [other for other, own in layouts if own is not frames]
+            same = any(layout.same_size(other.common) for other in others)
+            reason = Reason.MIXED_ORIENTATIONS if same else Reason.MIXED_SIZES
+            raise Quarantined(reason, f"{len(frames)} slices beside {len(layouts) - 1} stacks")
+        return merged(_volume(phase) for phase in phases(frames))
+    except Quarantined as quarantined:
+        return _aside(frames, quarantined)
+
+
+def _projection(frame: Frame) -> Findings:
+    try:
+        if frame.frames > 1:
+            raise Quarantined(Reason.NO_GEOMETRY, "several frames in one X-ray image")
+        return Findings(scans=(_ref(projection(frame)),))
+    except Quarantined as quarantined:
+        return _aside([frame], quarantined)
+
+
+def _volume(frames: list[Frame]) -> Findings:
+    try:
+        return Findings(scans=tuple(_ref(stack) for stack in _stacks(frames)))
+    except Quarantined as quarantined:
+        return _aside(frames, quarantined)
+
+
+def _stacks(frames: list[Frame]) -> Iterator[Stack]:
+    """One stack; where that is uneven, those of each acquisition or stack number."""
+    try:
+        yield stacked(frames)
+        return
+    except Quarantined as quarantined:
+        parts = _by_acquisition(frames)
+        if not parts:
+            raise
+        verdict = quarantined
+    try:
+        stacks = [stacked(part) for part in parts]
+    except Quarantined:
+        raise verdict from None
+    yield from stacks
+
+
+def _by_acquisition(frames: Sequence[Frame]) -> list[list[Frame]]:
+    """Parts of at least three slices whose heights overlap as those of separate stacks do."""
+    for index in range(4):
+        parts: dict[bytes, list[Frame]] = defaultdict(list)
+        for frame in frames:
+            parts[frame.phase[index]].append(frame)
+        if len(parts) > 1 and min(map(len, parts.values())) >= _STACK_FROM:
+            return [parts[value] for value in sorted(parts)]
+    return []
+
+
+def _ref(stack: Stack) -> ScanRef:
+    frames, common = stack.frames, stack.frames[0].common
+    shape = (common.columns, common.rows, len(frames))
+    if int(np.prod(shape, dtype=object)) > VOXELS_AT_MOST:
+        raise Quarantined(Reason.TOO_LARGE, f"{shape} voxels")
+    hasher = hashlib.sha256()
+    for part in sorted(frame.digest + frame.number.to_bytes(8, "big") for frame in frames):
+        hasher.update(part)
+    return ScanRef(
+        reader=READER,
+        kind=common.modality,
+        files=tuple(dict.fromkeys(frame.path for frame in frames)),
+        fingerprint=hasher.hexdigest(),
+        shape=shape,
+        patient=common.patient,
+        study_uid=common.study_uid,
+        series_uid=common.series_uid,
+        frame_of_reference=common.frame_of_reference,
+        sop_uids=tuple(frame.sop_uid for frame in frames),
+        plan=stack,
+    )
+
+
+def _aside(frames: Sequence[Frame], verdict: Quarantined) -> Findings:
+    common = frames[0].common
+    files = tuple(dict.fromkeys(frame.path for frame in frames))
+    return Findings(
+        set_aside=(
+            SetAside(verdict.reason, files, verdict.detail, common.patient, common.series_uid),
+        )
+    )
+
+
+def _near(one: Sequence[float], other: Sequence[float], tolerance: float) -> bool:
+    return len(one) == len(other) and all(
+        abs(a - b) <= tolerance for a, b in zip(one, other, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""How a site becomes one of a consortium, and stays one."""

@@ -1,0 +1,1 @@
+"""Images from a PACS: what it pushes, and what is pulled from it."""

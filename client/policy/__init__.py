@@ -1,0 +1,1 @@
+"""What this site allows, and which studies a person here has approved."""

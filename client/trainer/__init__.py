@@ -1,0 +1,1 @@
+"""The process that sees images and has no network."""

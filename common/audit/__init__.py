@@ -1,0 +1,1 @@
+"""Signed logs of what happened, kept on both sides and checked offline."""

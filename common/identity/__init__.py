@@ -1,0 +1,1 @@
+"""Keys, certificates, kits: who somebody is."""

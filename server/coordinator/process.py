@@ -1,0 +1,194 @@
+"""The coordinator's process: the gate to the sites, the operators' socket, and who conducts."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fedvox.common.audit.trail import IDENTITY, trail
+from fedvox.common.errors import ResourceError
+from fedvox.common.files import RunLock
+from fedvox.common.identity.credentials import Credentials
+from fedvox.common.identity.secret_files import make_private_folder
+from fedvox.common.identity.tls import server_context
+from fedvox.common.supervised import die_with_parent, say_ready
+from fedvox.server.consortium.enrolment import enrolment_app
+from fedvox.server.consortium.registry import Registry, SiteState
+from fedvox.server.consortium.settings import CoordinatorSettings
+from fedvox.server.coordinator.api import OperatorApi
+from fedvox.server.coordinator.asking_api import SOCKET
+from fedvox.server.coordinator.observe import Observed
+from fedvox.server.coordinator.operators import Doorman
+from fedvox.server.coordinator.scheduler import Scheduler
+from fedvox.server.coordinator.status import Nodes
+from fedvox.server.gate.gate import Gate, GateSettings
+
+log = logging.getLogger(__name__)
+_LOOK_S = 1.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs until SIGTERM; the exit status."""
+    parser = argparse.ArgumentParser(prog="fedvox.server.coordinator")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--monitor-port", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=1)
+    args = parser.parse_args(argv)
+    die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    for chatty in ("alembic", "uvicorn", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    make_private_folder(args.home / "run")
+    with RunLock(args.home / "run"):
+        asyncio.run(_Coordinator(args.home, args.port, args.at_once).run(args.monitor_port))
+    return 0
+
+
+class _Coordinator:
+    """All that runs in this process."""
+
+    def __init__(self, home: Path, port: int, at_once: int) -> None:
+        self._home = home
+        self._settings = CoordinatorSettings.load(home)
+        self._registry = Registry(home)
+        self._own = Credentials.load(home / IDENTITY)
+        self._log = trail(home)
+        self._context = server_context(self._own)
+        self._gate = Gate(
+            GateSettings(home / "run", self._settings.host, port),
+            self._context,
+            self._registry,
+            enrolment_app(home),
+            lambda kind, fields: self._note(kind, **fields),
+        )
+        self._scheduler = Scheduler(
+            home, at_once, self._gate.open_run, self._gate.close_run, self._active, self._note
+        )
+
+    async def run(self, monitor_port: int) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self._note("coordinator started", pid=os.getpid())
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self._gate.open())
+            await stack.enter_async_context(_serving(self._operator_app(), self._operator_socket()))
+            if monitor_port:
+                app = Observed(self._home, self._nodes, self._troubles).app()
+                await stack.enter_async_context(_serving(app, _loopback(monitor_port)))
+            conducting = asyncio.create_task(self._scheduler.run())
+            watching = asyncio.create_task(self._watch_members())
+            say_ready()
+            asked: list[asyncio.Task[Any]] = [
+                asyncio.create_task(stop.wait()), conducting, watching,
+            ]  # fmt: skip
+            done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            for task in (conducting, watching):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await conducting
+            for task in done:
+                task.result()
+        self._note("coordinator stopped")
+
+    async def _watch_members(self) -> None:
+        """Studies go on without sites that were revoked."""
+        before = self._registry.changes()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            changes = self._registry.changes()
+            if changes != before:
+                before = changes
+                self._scheduler.restart_with(self._active())
+
+    def _operator_app(self) -> ASGIApp:
+        doorman = Doorman(self._own.root, self._registry.rank_of, self._registry.is_revoked)
+        return OperatorApi(self._home, doorman, self._nodes, self._note).app()
+
+    def _operator_socket(self) -> socket.socket:
+        path = self._home / SOCKET
+        path.unlink(missing_ok=True)
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            opened.bind(str(path))
+        except OSError as error:
+            raise ResourceError(
+                f"{path}: cannot be opened: {error.strerror or error}; is the path longer than 100 "
+                "characters? Then keep the coordinator in a folder nearer to the root"
+            ) from error
+        path.chmod(0o600)
+        return opened
+
+    def _active(self) -> tuple[str, ...]:
+        sites = self._registry.sites()
+        return tuple(sorted(site.name for site in sites if site.state is SiteState.ACTIVE))
+
+    def _nodes(self) -> Nodes:
+        return {
+            site: (presence.online, presence.last_seen or "")
+            for site, presence in self._gate.nodes().items()
+        }
+
+    def _troubles(self) -> list[str]:
+        troubles = self._scheduler.troubles()
+        if not os.access(self._home, os.W_OK):
+            troubles.append("the coordinator's folder cannot be written")
+        return troubles
+
+    def _note(self, kind: str, **fields: object) -> None:
+        self._log.append(kind, **fields)
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: ASGIApp, opened: socket.socket) -> AsyncIterator[None]:
+    server = _Server(
+        uvicorn.Config(
+            app, ws="none", lifespan="off", access_log=False, log_config=None,
+            timeout_graceful_shutdown=2,
+        )
+    )  # fmt: skip
+    serving = asyncio.create_task(server.serve([opened]))
+    try:
+        while not server.started:
+            if serving.done():
+                serving.result()
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """A server whose process has its own way with signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None are captured."""
+        yield
+
+
+def _loopback(port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise ResourceError(
+            f"127.0.0.1:{port}: cannot be listened on: {error.strerror}; choose another "
+            "--monitor-port"
+        ) from error
+    return opened
