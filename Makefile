@@ -3,19 +3,21 @@
 # make test-slow  the tests that need minutes each: Ray clusters, flwr run
 # make lint       ruff, formatting, types
 # make wheel      builds the wheel, installs it apart and starts it in another directory
+# make bundle     what machines without a network install from: dist/fedvox-*.tar, signed
 # make bench      all benchmarks, or one: make bench BENCH=engine
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 BENCH ?= all
+KEY ?= $(HOME)/.config/fedvox/release.key
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: simulate test test-slow lint wheel bench clean
+.PHONY: simulate test test-slow lint wheel bundle bench clean
 
 simulate: $(VENV)/installed
 	$(BIN)/fedvox simulate --baselines $(ARGS)
@@ -33,6 +35,9 @@ lint: $(VENV)/installed-dev
 
 wheel: $(VENV)/installed-dev
 	tests/wheel.sh $(BIN)/python
+
+bundle: $(VENV)/installed-dev
+	deploy/bundle.sh $(BIN)/python dist $(KEY)
 
 bench: $(VENV)/installed
 	$(BIN)/python -m fedvox.simulations.bench $(BENCH)

@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "data": ("fedvox.client.ingest.cli_data", "what the site's datasets hold"),
     "deid": ("fedvox.client.ingest.cli_deid", "write de-identified copies of DICOM files"),
     "ingest": ("fedvox.client.ingest.cli_ingest", "import images and labels into a dataset"),
+    "listen": ("fedvox.client.pacs.cli_listen", "take what a PACS pushes into a dataset"),
     "withdraw": ("fedvox.client.ingest.cli_withdraw", "take a patient out of every dataset"),
 }
 """Name -> (module with add_arguments(parser) and run(args), one line of help)."""

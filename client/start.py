@@ -39,14 +39,12 @@ def run(args: argparse.Namespace) -> int:
     import os
 
     from fedvox.client.settings import SiteSettings
-    from fedvox.client.trainer.data import open_holdings
     from fedvox.common.home import home_of
     from fedvox.common.loglines import LineLog
     from fedvox.common.supervise import Supervisor
 
     home = home_of(args)
     settings = SiteSettings.load(home)
-    open_holdings(home, args.data or settings.data)  # says at once where there can be none
     log = LineLog(home / "log" / "site.log", show=args.foreground)
 
     def ready() -> None:

@@ -16,6 +16,7 @@ from fedvox.common import __version__
 
 COMMANDS = {
     "simulate": ("fedvox.simulations.cli", "train a study across simulated hospitals"),
+    "try": ("fedvox.simulations.local.cli_try", "try a whole consortium on this machine"),
     "study": ("fedvox.common.study.cli", "write or check a study file"),
     "privacy": ("fedvox.common.privacy.cli", "plan what a study spends of its patients' privacy"),
     "report": ("fedvox.server.report.cli_report", "render the report of a run again"),

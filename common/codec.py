@@ -105,7 +105,8 @@ def viewed(data: bytes) -> dict[str, np.ndarray]:
         if name == "__metadata__":
             continue
         start, end = (begin + int(at) for at in entry["data_offsets"])
-        flat = np.frombuffer(memoryview(data)[start:end], _DTYPES[entry["dtype"]])
+        dtype: np.dtype[Any] = np.dtype(_DTYPES[entry["dtype"]])
+        flat = np.frombuffer(memoryview(data)[start:end], dtype)
         arrays[name] = flat.reshape(tuple(entry["shape"]))
     return arrays
 

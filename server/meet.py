@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flwr.serverapp import Grid
 
+from fedvox.common import __version__
 from fedvox.common.errors import QuorumError
 from fedvox.common.messages import Reply, Request
 from fedvox.common.study import Study, contract_hash, dump_study
@@ -14,6 +15,9 @@ from fedvox.server.admit import Code, Rejected
 from fedvox.server.asking import Answers, Ear, Patience, ask, patience_for
 from fedvox.server.events import Event, Watch
 from fedvox.server.presence import Fixed, Presence
+
+RELEASE = {"fedvox": __version__}
+"""In the settings of every request: a site of another release says so instead of working."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def _asked(
 
 
 def _describe(study: Study) -> Request:
-    return Request("describe", dump_study(study))
+    return Request("describe", dump_study(study), settings=RELEASE)
 
 
 def _require_contract(study: Study, reply: Reply) -> None:

@@ -24,7 +24,7 @@ from fedvox.server.checkpoint import Checkpoints
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
 from fedvox.server.fold import FoldError
-from fedvox.server.meet import meet_newcomers
+from fedvox.server.meet import RELEASE, meet_newcomers
 from fedvox.server.presence import Presence
 from fedvox.server.record import RoundLog
 from fedvox.server.strategies.smoothed import model_of
@@ -76,6 +76,7 @@ class Federation:
     ) -> Request:
         """A request about the weights of a state."""
         groups: dict[str, Arrays] = {"weights": state.weights}
+        settings |= RELEASE
         if kind == "train":
             groups |= self.strategy.sends(state)
             settings |= self.witness.last_closed() if self.witness else {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from fedvox.client.deid import terms
 from fedvox.client.deid.attributes import vendor
 
 if TYPE_CHECKING:
@@ -16,17 +16,6 @@ _LEAST_LETTERS = 3
 _CODE_STRING = re.compile(r"[A-Z0-9 _]{0,16}")
 _PLAIN = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ._+/%-]{1,64}")
 _CODE = re.compile(r"[A-Za-z0-9.-]{1,16}")
-_SCHEMES = "DCM SCT SRT SNM3 SNM LN UCUM RADLEX FMA NCIt UMLS ICDO3 ICD10 MSH NEU RFC5646 ACR BI"
-_BODY_PARTS = (
-    "ABDOMEN ABDOMENPELVIS ADRENAL ANKLE AORTA ARM AXILLA BACK BLADDER BRAIN BREAST CALF CAROTID "
-    "CEREBELLUM CHEEK CHEST CHESTABDOMEN CHESTABDPELVIS CIRCLEOFWILLIS CLAVICLE COCCYX COLON "
-    "CORNEA CORONARYARTERY CSPINE CTSPINE DUODENUM EAR ELBOW ESOPHAGUS EXTREMITY EYE EYELID FACE "
-    "FEMUR FINGER FOOT GALLBLADDER HAND HEAD HEADNECK HEART HIP ILIUM JAW KIDNEY KNEE LARYNX LEG "
-    "LIVER LSPINE LSSPINE LUNG MANDIBLE MAXILLA MEDIASTINUM NECK NECKCHEST NOSE ORBIT OVARY "
-    "PANCREAS PAROTID PATELLA PELVIS PENIS PHANTOM PHARYNX PROSTATE RECTUM RIB SCALP SCAPULA "
-    "SHOULDER SKULL SPINE SPLEEN SSPINE STERNUM STOMACH TESTIS THIGH THUMB THYMUS THYROID TIBIA "
-    "TOE TONGUE TRACHEA TSPINE UTERUS VAGINA VULVA WHOLEBODY WRIST"
-)
 _NAMING = (
     "AccessionNumber",
     "CurrentPatientLocation",
@@ -82,13 +71,36 @@ def cleaned(keyword: str, text: str, names: Iterable[str]) -> str:
         return vendor(text)
     if keyword == "BodyPartExamined":
         word = re.sub(r"[ _]", "", text.upper())
-        return word if word in _BODY_PARTS.split() else ""
-    return text if _PLAIN.fullmatch(text) and may_stay(text, names) else ""
+        return word if word in terms.BODY_PARTS else ""
+    known = _KNOWN.get(keyword, is_anatomical)
+    return text if known(text.strip()) and may_stay(text, names) else ""
+
+
+def _consists_of(known: frozenset[str]) -> Callable[[str], bool]:
+    return lambda text: set(re.split(r"[ _]", text)) <= known
+
+
+_KNOWN: dict[str, Callable[[str], bool]] = {
+    "ImageType": _consists_of(terms.IMAGE_TYPES),
+    "FrameType": _consists_of(terms.IMAGE_TYPES),
+    "ScanOptions": _consists_of(terms.SCAN_OPTIONS),
+    "ConvolutionKernel": lambda text: terms.KERNEL.fullmatch(text) is not None,
+    "RescaleType": lambda text: text in terms.RESCALE_TYPES,
+    "StackID": lambda text: text.isdecimal() and len(text) < 5,
+}
+
+
+def is_anatomical(text: str) -> bool:
+    """Whether every word of a structure's name is one of the vocabulary of medicine."""
+    if not _PLAIN.fullmatch(text):
+        return False
+    found = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())
+    return all(len(word) < _LEAST_LETTERS or word in terms.vocabulary() for word in found)
 
 
 def known_scheme(designator: str) -> bool:
     """Whether codes of this scheme are the same everywhere, and so name nobody."""
-    return designator.strip() in _SCHEMES.split()
+    return designator.strip() in terms.SCHEMES
 
 
 def is_code(text: str) -> bool:
@@ -98,16 +110,4 @@ def is_code(text: str) -> bool:
 
 def meaning_of(scheme: str, value: str) -> str:
     """What a standard code means, by the dictionary; the code itself where it is not in it."""
-    return _meanings().get((scheme.strip(), value.strip()), value)
-
-
-@cache
-def _meanings() -> dict[tuple[str, str], str]:
-    from pydicom.sr.codedict import codes
-
-    found: dict[tuple[str, str], str] = {}
-    for scheme in ("DCM", "SCT", "UCUM"):
-        known = getattr(codes, scheme)
-        for code in (getattr(known, name) for name in dir(known)):
-            found[scheme, code.value] = code.meaning
-    return found
+    return terms.meanings().get((scheme.strip(), value.strip()), value)

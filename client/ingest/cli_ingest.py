@@ -17,6 +17,7 @@ from fedvox.common.home import add_home
 
 if TYPE_CHECKING:
     from fedvox.client.ingest.ingest import Outcome
+    from fedvox.client.ingest.labelled import LabelWish
 
 _TASKS = ("segmentation", "classification")
 
@@ -48,6 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also keep this of the patient, where the site's policy allows it: age in bands of "
         "ten years, sex",
     )
+    add(
+        "--structure",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="keep this structure of label maps, under this value (default: all, as numbered)",
+    )
+    add("--class-column", default="", metavar="NAME", help="column of a table with the class")
+    add("--class-attribute", default="", metavar="KEYWORD", help="DICOM attribute with the class")
     add("--deface", action="store_true", help="take the face out of head scans")
     add("--workers", type=int, default=0, metavar="N", help="scans read at the same time")
     add_home(parser)
@@ -75,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
             args.dataset,
             args.labels,
             recipe,
+            _wish(args),
             workers=args.workers,
         )
     if args.json:
@@ -82,6 +93,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show(outcome)
     return 0 if outcome.was_readable else 2
+
+
+def _wish(args: argparse.Namespace) -> LabelWish:
+    from fedvox.client.ingest.labelled import LabelWish
+    from fedvox.common.errors import InputError
+
+    values = {}
+    for text in args.structure:
+        name, equals, value = text.rpartition("=")
+        if not equals or not name or not value.strip().isdecimal():
+            raise InputError(f"--structure {text}: give NAME=VALUE, such as liver=1")
+        values[name.strip()] = int(value)
+    return LabelWish(values, args.class_column, args.class_attribute)
 
 
 def _show(outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from fedvox.client.dataset.intake import Intake
 from fedvox.client.dataset.manifest import SourceOf
 from fedvox.client.dataset.places import Place
 from fedvox.client.deid.sitekey import SiteKey
-from fedvox.client.ingest.labelled import Sought, seek
+from fedvox.client.ingest.labelled import LabelWish, Sought, seek
 from fedvox.client.ingest.making import Recipe, content_of
 from fedvox.client.ingest.reading.find import load
 from fedvox.client.ingest.reasons import Quarantined, Reason
@@ -77,6 +77,7 @@ def ingest(
     dataset: str,
     labels: Sequence[Path] = (),
     recipe: Recipe | None = None,
+    wish: LabelWish | None = None,
     progress: Progress = lambda done, total: None,
     workers: int = 0,
 ) -> Outcome:
@@ -92,7 +93,7 @@ def ingest(
             raise InputError(f"{path}: not there; name a file or a folder to import")
     recipe = recipe or Recipe()
     with Intake(place) as intake:
-        sought = seek(sources, labels)
+        sought = seek(sources, labels, wish or LabelWish())
         run = _Import(intake, key, recipe, sought, Outcome(dataset))
         outcome = run.all(progress, workers or len(os.sched_getaffinity(0)))
         version = intake.form_version()
@@ -204,20 +205,13 @@ class _Import:
 def _in_threads(
     make: Callable[[ScanRef], Written], refs: Sequence[ScanRef], workers: int
 ) -> Iterator[tuple[ScanRef, Written | Quarantined]]:
-    """What becomes of each scan, as they are done; few are in memory at a time."""
-    waiting = iter(refs)
-    running: dict[Future[Written], ScanRef] = {}
-    with ThreadPoolExecutor(workers, "ingest") as pool:
-        try:
-            while True:
-                while len(running) < workers and (ref := next(waiting, None)) is not None:
-                    running[pool.submit(make, ref)] = ref
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), _result(future)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    """What becomes of each scan, in the order they were found: of two alike the first counts."""
+    pool = ThreadPoolExecutor(workers, "ingest")
+    try:
+        for ref, future in [(ref, pool.submit(make, ref)) for ref in refs]:
+            yield ref, _result(future)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _result(future: Future[Written]) -> Written | Quarantined:

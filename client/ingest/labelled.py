@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedvox.client.ingest.labels.label import Label
+from fedvox.client.ingest.labels.gather import gather
+from fedvox.client.ingest.labels.label import Label, LabelRef
+from fedvox.client.ingest.labels.match import match
+from fedvox.client.ingest.labels.reading import read_label
 from fedvox.client.ingest.reading.find import find
-from fedvox.client.ingest.scan import Scan, ScanRef, SetAside
+from fedvox.client.ingest.scan import Findings, Scan, ScanRef, SetAside
+from fedvox.client.ingest.volumes.formats import head_of
+from fedvox.client.ingest.volumes.pictures import is_picture
+
+
+@dataclass(frozen=True)
+class LabelWish:
+    """Which labels are wanted, and how their structures are numbered."""
+
+    values: Mapping[str, int] = field(default_factory=dict)
+    """Name or number of a structure -> value in the store; empty: all, by their numbers."""
+    column: str = ""
+    """Column of a table that holds the class; empty: the one that is called so."""
+    attribute: str = ""
+    """DICOM attribute that holds the class; empty: none."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +43,43 @@ class Sought:
 
     scans: tuple[ScanRef, ...]
     set_aside: tuple[SetAside, ...]
-    labels: Mapping[int, LabelOf]
-    """Of scans, by identity."""
+    labels: Mapping[str, LabelOf]
+    """By the scan's fingerprint."""
     files_read: int
 
     def label_of(self, ref: ScanRef) -> LabelOf | None:
         """The label of a scan; None where it has none."""
-        return self.labels.get(id(ref))
+        return self.labels.get(ref.fingerprint)
 
 
-def seek(sources: Sequence[Path], labels: Sequence[Path]) -> Sought:
+def seek(sources: Sequence[Path], labels: Sequence[Path], wish: LabelWish) -> Sought:
     """Finds scans below `sources`, and their labels there and below `labels`."""
-    found = find(sources)
-    return Sought(found.scans, found.set_aside, {}, found.files_read)
+    images = find(sources)
+    given = {path.resolve() for path in sources}
+    apart = [path.resolve() for path in labels if path.resolve() not in given]
+    told = find(apart) if apart else Findings()
+    scans = tuple(ref for ref in images.scans if not _lies_below(ref.files, apart))
+    matched = match(scans, gather(images, told, wish.column, wish.attribute))
+    asides = (*images.set_aside, *_of_labels(told, images), *matched.set_aside)
+    found = {ref.fingerprint: _label(matched.of(ref), wish) for ref in scans if matched.of(ref)}
+    return Sought(scans, asides, found, images.files_read + told.files_read)
+
+
+def _label(refs: Sequence[LabelRef], wish: LabelWish) -> LabelOf:
+    parts = [*sorted(ref.fingerprint for ref in refs), repr(sorted(wish.values.items()))]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return LabelOf(digest, lambda scan: read_label(scan, refs, wish.values))
+
+
+def _lies_below(files: Sequence[Path], folders: Sequence[Path]) -> bool:
+    """Whether files that were taken for images are in a folder that was named for labels."""
+    return any(path.resolve().is_relative_to(folder) for path in files for folder in folders)
+
+
+def _of_labels(told: Findings, images: Findings) -> Iterator[SetAside]:
+    """What could not be used below the labels; pictures can, and nothing is told twice."""
+    before = {path.resolve() for aside in images.set_aside for path in aside.files}
+    for aside in told.set_aside:
+        files = [path for path in aside.files if path.resolve() not in before]
+        if files and not all(is_picture(head_of(path)) for path in files):
+            yield aside

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fedvox.client.dataset.case import Facts
 from fedvox.client.dataset.casefile import Content
 from fedvox.client.deid.attributes import Kept, attributes, modality
-from fedvox.client.deid.words import may_stay
+from fedvox.client.deid.words import is_anatomical, may_stay
 from fedvox.client.ingest.labels.label import Label
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import HEAD, Scan
@@ -113,7 +113,7 @@ def _names(names: Mapping[int, str], own: frozenset[str]) -> dict[int, str]:
     return {
         int(value): name
         for value, name in plain.items()
-        if _NAME.fullmatch(name) and may_stay(name, own)
+        if is_anatomical(name) and may_stay(name, own)
     }
 
 

@@ -36,7 +36,7 @@ GANTRY_TILT = "gantry-tilt"
 SUV = "suv"
 """Flag: PET voxels are standardised uptake values by body weight."""
 HU = "hu"
-"""Flag: CT voxels are Hounsfield units."""
+"""Flag: CT voxels are Hounsfield units, rescaled as the file says."""
 
 
 @dataclass(frozen=True)

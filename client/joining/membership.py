@@ -1,7 +1,7 @@
 """A site's papers on its own disk, from the first key to the last renewal.
 
 HOME/identity/              key.pem, chain.pem, ca.pem: its credentials
-HOME/identity/coordinator.pem   the coordinator's certificate, for what that signs
+HOME/identity/coordinator.pem   the coordinator's certificates, for what it signs
 HOME/identity/joining.pem   a key that is not certified yet
 HOME/site.toml              written last: with it the site has joined
 """
@@ -86,7 +86,7 @@ def keep(
     folder = home / FOLDER
     _close_log_of_another_key(home, key)
     write_credentials(folder, key, answer.chain, answer.root)
-    write_bytes_atomic(folder / COORDINATOR_FILE, pem_of([answer.coordinator]))
+    write_bytes_atomic(folder / COORDINATOR_FILE, pem_of(answer.coordinator))
     settings.save(home)
     write_text_atomic(folder / INVITATION_FILE, invitation_of(kit.token) + "\n")
     (folder / PENDING_FILE).unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def keep_renewed(home: Path, answer: EnrolmentAnswer) -> None:
     """Puts a renewed certificate in the place of the old."""
     folder = home / FOLDER
     replace_chain(folder, answer.chain)
-    write_bytes_atomic(folder / COORDINATOR_FILE, pem_of([answer.coordinator]))
+    write_bytes_atomic(folder / COORDINATOR_FILE, pem_of(answer.coordinator))
 
 
 def joined_with(home: Path, kit: Kit) -> bool:

@@ -27,11 +27,9 @@ from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
-from fedvox.client.link.dial import Refused, Unreachable, bounded_http, reason
+from fedvox.client.link.dial import Line, Refused, Unreachable, code_of
 from fedvox.common.codec import CodecError
 from fedvox.common.frames import framed, unframed
-from fedvox.common.identity.credentials import Credentials
-from fedvox.common.identity.keys import PublicKey
 from fedvox.common.parcels import Node, Parcel, count, pack, unpack
 
 HEARTBEAT_S = 30
@@ -41,6 +39,7 @@ _FRAMES = 256
 _BODY_BYTES = 4 << 20
 _AT_ONCE = 2
 """Chunks on their way at the same time; each holds a few copies of 5 MiB."""
+_MANY = 8
 _TRIES = 6
 Answer = TypeVar("Answer")
 
@@ -69,15 +68,15 @@ class RunSaid:
 class Fleet:
     """A connection to the coordinator. Use it as a context manager."""
 
-    def __init__(self, url: str, own: Credentials, http: httpx.Client) -> None:
+    def __init__(self, url: str, line: Line) -> None:
         self._url = url
-        self._http = http
-        self._key = own.identity.public_key
+        self._line = line
+        self._key = line.own.identity.public_key
         self._headers = {FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(self._key).decode()}
         self._client = FleetHttpClient(url, interceptors=[self])
         # Flower's own would take proxies and trust from the environment, and show no certificate.
         self._client._client.close()
-        self._client._client = http
+        self._client._client = line.http
         self._node = ProtoNode()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fleet")
 
@@ -91,7 +90,7 @@ class Fleet:
         trace: TracebackType | None,
     ) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._http.close()
+        self._line.close()
 
     def intercept(self, context: Any, call_next: Callable[[Any], httpx.Response]) -> httpx.Response:
         """Adds to Flower's calls who asks, and how long it is ready to wait for a message."""
@@ -176,18 +175,11 @@ class Fleet:
         )
         _called(self._client.ConfirmMessageReceived, asked)
 
-    def coordinator_key(self) -> PublicKey | None:
-        """The key in the coordinator's certificate, as the last connection showed it."""
-        return self._http.coordinator_key()  # type: ignore[attr-defined, no-any-return]
-
     def _objects(self, run_id: int, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        if len(names) > 1 and len(names) * (5 << 20) > _BODY_BYTES * 3:
-            groups = [names[at::_AT_ONCE] for at in range(_AT_ONCE)]
-        else:
-            groups = [names]
-        yield from _merged(
-            self._pool, [lambda group=group: self._some(run_id, group) for group in groups]
-        )
+        """Objects; several at a time where there are many, which are large ones."""
+        shares = _AT_ONCE if len(names) > _MANY else 1
+        groups = [names[at::shares] for at in range(shares)]
+        yield from _merged(self._pool, [self._some(run_id, group) for group in groups])
 
     def _some(self, run_id: int, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         left = list(names)
@@ -242,13 +234,13 @@ class Fleet:
         body = framed(frames)
         headers = {**self._headers, "content-type": "application/fedvox-frames"}
 
-        def post(_: None) -> bytes:
+        def post(_: None) -> list[memoryview]:
             url = f"{self._url}/v1/fleet/{call}"
-            response = self._http.post(url, content=body, headers=headers)
+            response = self._line.http.post(url, content=body, headers=headers)
             response.raise_for_status()
-            return response.content
+            return unframed(response.content, len(frames))
 
-        return unframed(_called(post, None), len(frames))
+        return _called(post, None)
 
 
 def _called(call: Callable[[Any], Answer], asked: Any, tries: int = _TRIES) -> Answer:
@@ -257,7 +249,7 @@ def _called(call: Callable[[Any], Answer], asked: Any, tries: int = _TRIES) -> A
         try:
             return call(asked)
         except httpx.HTTPStatusError as error:
-            raise Refused(error.response.status_code, reason(error.response)) from None
+            raise Refused(error.response.status_code, code_of(error.response)) from None
         except (httpx.HTTPError, ValueError) as error:
             if attempt == tries:
                 raise Unreachable(f"{type(error).__name__}: {error}") from None
@@ -266,14 +258,13 @@ def _called(call: Callable[[Any], Answer], asked: Any, tries: int = _TRIES) -> A
 
 
 def _merged(
-    pool: ThreadPoolExecutor, sources: Sequence[Callable[[], Iterator[tuple[str, bytes]]]]
+    pool: ThreadPoolExecutor, sources: Sequence[Iterator[tuple[str, bytes]]]
 ) -> Iterator[tuple[str, bytes]]:
-    """What several sources give, as it comes; each is one step ahead of what is taken, not more."""
-    iterators = [source() for source in sources]
-    if len(iterators) == 1:
-        yield from iterators[0]
+    """What several sources give, in turn; each is one step ahead of what is taken, not more."""
+    if len(sources) == 1:
+        yield from sources[0]
         return
-    ahead = [(one, pool.submit(next, one, None)) for one in iterators]
+    ahead = [(one, pool.submit(next, one, None)) for one in sources]
     while ahead:
         source, coming = ahead.pop(0)
         found = coming.result()
@@ -289,8 +280,3 @@ def _as_node(tree: Any) -> Node:
 def _tree(node: Node) -> Any:
     children = [_tree(child) for child in node.children]
     return message_pb2.ObjectTree(object_id=node.name, children=children)
-
-
-def connect(url: str, own: Credentials, http: Callable[[], httpx.Client] | None = None) -> Fleet:
-    """A connection to the coordinator at a URL; nothing is sent before it is asked."""
-    return Fleet(url, own, http() if http else bounded_http(own, None))

@@ -56,7 +56,8 @@ def _lines(now: Now | None, found: list[Standing]) -> Iterator[str]:
         what = f"{now.kind}, round {now.round}"
         yield f"site {now.site}: working for {now.study} ({what}) since {now.since[11:19]} UTC"
     else:
-        yield f"site {now.site}: ready since {now.started[:19].replace('T', ' ')} UTC, nothing to do"
+        since = now.started[:19].replace("T", " ")
+        yield f"site {now.site}: ready since {since} UTC, nothing to do"
     if now is not None and now.waiting:
         yield f"{now.waiting} more requests wait for their turn"
     sent = [item for item in found if item.answers]

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from fedvox.client.contract.heads import Health, ReplyHead, RequestHead, StreamError, TooLarge
 from fedvox.client.policy.approvals import Approvals, stopped
-from fedvox.client.policy.progress import Now, note_answer, timestamp, write_now
+from fedvox.client.policy.progress import (
+    Now,
+    note_answer,
+    progress_of,
+    timestamp,
+    write_now,
+)
 from fedvox.client.policy.recording import Recorder
 from fedvox.client.policy.rules import Policy
 from fedvox.client.site import read_study
@@ -162,13 +168,13 @@ class Office:
         return Answer(reply, {})
 
     def _note(self, head: RequestHead, study: Study, answer: Answer) -> None:
-        refusal = str(answer.head.refusal or "")
-        self._recorder(
-            "answered", {**_about(head, study), "refusal": refusal, "bytes": answer.size}
-        )
+        refusal, digest = str(answer.head.refusal or ""), study_hash(study)
         with self._notes:
+            # Who is refused asks again and again: that is written down once.
+            if not refusal or refusal != progress_of(self._home, digest).last_refusal:
+                said = {"refusal": refusal, "bytes": answer.size}
+                self._recorder("answered", {**_about(head, study), **said})
             try:
-                digest = study_hash(study)
                 note_answer(self._home, digest, head.kind, head.round, answer.size, refusal)
             except ResourceError as error:  # a count is no reason to keep an answer back
                 log.warning("%s", error)

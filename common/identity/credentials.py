@@ -44,7 +44,8 @@ class Credentials:
 
     identity: Identity
     key: PrivateKey = field(repr=False)
-    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    """Its own certificate, and that of the authority which issued it."""
     root: x509.Certificate
     key_file: Path
     chain_file: Path
@@ -76,7 +77,12 @@ class Credentials:
                 f"{chain_file}: the certificate is not of the key in {key_file}; restore both from "
                 "one backup, or join again with a new kit"
             )
-        return cls(identity, key, chain[0], chain[-1], key_file, chain_file)
+        return cls(identity, key, tuple(chain[:-1]), chain[-1], key_file, chain_file)
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """Its own certificate."""
+        return self.chain[0]
 
     @property
     def authority(self) -> str:

@@ -146,7 +146,8 @@ class EnrolmentAnswer:
 
     chain: tuple[x509.Certificate, ...]
     root: x509.Certificate
-    coordinator: x509.Certificate
+    coordinator: tuple[x509.Certificate, ...]
+    """Its certificate and its issuer's, which need not be the one that issued the site's."""
 
     @classmethod
     def parse(cls, content: bytes, where: str) -> Self:
@@ -157,19 +158,19 @@ class EnrolmentAnswer:
         except (KeyError, AttributeError):
             raise IdentityError(f"{where}: not the answer to a request for enrolment") from None
         chain, root, coordinator = (certificates_of(pem, where) for pem in pems)
-        return cls(tuple(chain), root[0], coordinator[0])
+        return cls(tuple(chain), root[0], tuple(coordinator))
 
     def text(self) -> str:
         """The body or file."""
-        parts = {"chain": self.chain, "root": [self.root], "coordinator": [self.coordinator]}
+        parts = {"chain": self.chain, "root": [self.root], "coordinator": self.coordinator}
         return json.dumps({name: pem_of(pems).decode() for name, pems in parts.items()}) + "\n"
 
     def accepted(self, authority: str, site: str, key: PublicKey, now: datetime) -> Identity:
         """Whom it certifies; IdentityError unless it is this site's, from this authority."""
         check_root(self.root, authority)
         verify_chain(self.chain, self.root, now)
-        verify_chain([self.coordinator, *self.chain[1:]], self.root, now)
-        if identity_of(self.coordinator).role is not Role.COORDINATOR:
+        verify_chain(self.coordinator, self.root, now)
+        if identity_of(self.coordinator[0]).role is not Role.COORDINATOR:
             raise IdentityError("the answer does not name the coordinator; ask the operator")
         identity = identity_of(self.chain[0])
         if (identity.role, identity.name) != (Role.SITE, site):

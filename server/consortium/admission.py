@@ -80,6 +80,8 @@ def enrol(authority: Authority, request: EnrolmentRequest) -> EnrolmentAnswer:
     if not request.has_token():
         raise EnrolmentRefused(EnrolmentRefusal.NOT_SIGNED)
     _require_known(authority, request.invitation)
+    if public_pem(key) == authority.credentials().identity.public_key:
+        raise EnrolmentRefused(EnrolmentRefusal.KEY_IN_USE)
     with authority.registry.changing() as database:
         site = _admitted(database, request, key, moment(now))
         _replace_key(database, site, key, moment(now))
@@ -197,4 +199,4 @@ def _issued(
         serial=serial_of(certificate),
         not_after=moment(certificate.not_valid_after_utc),
     )
-    return EnrolmentAnswer((certificate, issuer.certificate), own.root, own.certificate)
+    return EnrolmentAnswer((certificate, issuer.certificate), own.root, own.chain)

@@ -21,7 +21,7 @@ from fedvox.common.identity.certificates import (
 )
 from fedvox.common.identity.credentials import Credentials, replace_chain
 from fedvox.common.identity.issuing import Issuer, issue_coordinator
-from fedvox.common.identity.keys import load_key
+from fedvox.common.identity.keys import fingerprint, load_key
 from fedvox.server.consortium.registry import Registry
 from fedvox.server.consortium.settings import CoordinatorSettings
 
@@ -59,7 +59,13 @@ class Authority:
                 f"{folder / 'issuing.pem'}: the issuing certificate ends on "
                 f"{certificate.not_valid_after_utc:%Y-%m-%d}; run `fedvox consortium rotate`"
             )
-        return Issuer(certificate, load_key(folder / "issuing.key"))
+        key = load_key(folder / "issuing.key")
+        if fingerprint(certificate) != fingerprint(key.public_key()):
+            raise IdentityError(
+                f"{folder}: issuing.pem and issuing.key do not go together: a `fedvox consortium "
+                "rotate` was interrupted; run it again"
+            )
+        return Issuer(certificate, key)
 
     def credentials(self) -> Credentials:
         """The coordinator's own."""

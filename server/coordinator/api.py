@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -35,9 +34,9 @@ class OperatorApi:
     """Answers operators; everything that changes something goes into the audit log."""
 
     def __init__(
-        self, home: Path, doorman: Doorman, nodes: Callable[[], Nodes], note: Note
+        self, studies: Studies, doorman: Doorman, nodes: Callable[[], Nodes], note: Note
     ) -> None:
-        self._studies = Studies(home)
+        self._studies = studies
         self._doorman = doorman
         self._nodes = nodes
         self._note = note

@@ -3,8 +3,9 @@
 fedvox coordinator start DIR [--port P]     until SIGTERM; says one line when it is ready
 
 DIR is what `fedvox consortium init DIR` made. One port faces outward and speaks mutual TLS only;
-operators use `fedvox study ... --home DIR` on this machine, through a socket in DIR. If a process
-of it dies it is started again, and studies go on from their last checkpoint.
+operators use `fedvox study ... --home DIR` on this machine, through a socket in DIR. If its process
+dies it is started again, and studies go on from their last checkpoint. What it says is in
+DIR/log/coordinator.log, one JSON object a line.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="loopback port of /health and /metrics (default: none)",
     )  # fmt: skip
     start.add_argument("--at-once", type=int, default=1, metavar="N", help="studies at a time")
-    start.add_argument("--json", action="store_true", help="log one JSON object a line")
+    start.add_argument(
+        "--foreground", action="store_true", help="show here as well what the process says"
+    )
+    start.add_argument("--json", action="store_true", help="print one JSON object when ready")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     import json
     import sys
 
+    from fedvox.common.loglines import LineLog
     from fedvox.common.supervise import Child, Supervisor
     from fedvox.server.consortium.settings import CoordinatorSettings
 
@@ -43,17 +48,19 @@ def run(args: argparse.Namespace) -> int:
     home = home_of(args)
     settings = CoordinatorSettings.load(home)
     port = args.port or settings.port
-    command = [sys.executable, "-m", "fedvox.server.coordinator", "--home", str(home)]
+    # -P: what lies in the folder that somebody happens to be in is not imported.
+    command = [sys.executable, "-P", "-m", "fedvox.server.coordinator", "--home", str(home)]
     command += ["--port", str(port), "--monitor-port", str(args.monitor_port)]
     command += ["--at-once", str(args.at_once)]
 
-    def log(name: str, line: str) -> None:
-        text = json.dumps({"process": name, "line": line}) if args.json else f"{name}: {line}"
-        print(text, file=sys.stderr, flush=True)
+    log = LineLog(home / "log" / "coordinator.log", show=args.foreground)
 
     def ready() -> None:
         told = {"ready": settings.name, "host": settings.host, "port": port}
         where = f"{settings.host}:{port}"
         print(json.dumps(told) if args.json else f"coordinator ready on {where}", flush=True)
 
-    return Supervisor([Child("coordinator", tuple(command), stop_s=30.0)], log, ready).run()
+    try:
+        return Supervisor([Child("coordinator", tuple(command), stop_s=30.0)], log, ready).run()
+    finally:
+        log.close()

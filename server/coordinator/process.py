@@ -32,6 +32,7 @@ from fedvox.server.coordinator.observe import Observed
 from fedvox.server.coordinator.operators import Doorman
 from fedvox.server.coordinator.scheduler import Scheduler
 from fedvox.server.coordinator.status import Nodes
+from fedvox.server.coordinator.studies import Studies
 from fedvox.server.gate.gate import Gate, GateSettings
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class _Coordinator:
         self._registry = Registry(home)
         self._own = Credentials.load(home / IDENTITY)
         self._log = trail(home)
+        self._studies = Studies(home)
         self._context = server_context(self._own)
         self._gate = Gate(
             GateSettings(home / "run", self._settings.host, port),
@@ -74,7 +76,13 @@ class _Coordinator:
             lambda kind, fields: self._note(kind, **fields),
         )
         self._scheduler = Scheduler(
-            home, at_once, self._gate.open_run, self._gate.close_run, self._active, self._note
+            home,
+            self._studies,
+            at_once,
+            self._gate.open_run,
+            self._gate.close_run,
+            self._active,
+            self._note,
         )
 
     async def run(self, monitor_port: int) -> None:
@@ -116,7 +124,7 @@ class _Coordinator:
 
     def _operator_app(self) -> ASGIApp:
         doorman = Doorman(self._own.root, self._registry.rank_of, self._registry.is_revoked)
-        return OperatorApi(self._home, doorman, self._nodes, self._note).app()
+        return OperatorApi(self._studies, doorman, self._nodes, self._note).app()
 
     def _operator_socket(self) -> socket.socket:
         path = self._home / SOCKET

@@ -53,6 +53,7 @@ class Scheduler:
     def __init__(
         self,
         home: Path,
+        studies: Studies,
         at_once: int,
         open_run: Callable[[str], RunTicket],
         close_run: Callable[[int], None],
@@ -60,7 +61,7 @@ class Scheduler:
         note: Note,
     ) -> None:
         self._home = home
-        self._studies = Studies(home)
+        self._studies = studies
         self._at_once = at_once
         self._open_run = open_run
         self._close_run = close_run
@@ -80,11 +81,10 @@ class Scheduler:
 
     def look(self) -> None:
         """One look: what ended, what is to end, what is to begin."""
-        records = self._studies.all()
-        for record in records:
-            if record.name in self._running:
-                self._tend(record)
-        wanted = [record for record in records if record.state in (State.QUEUED, State.RUNNING)]
+        for name in list(self._running):
+            self._tend(self._studies.get(name))
+        going = (State.QUEUED, State.RUNNING)
+        wanted = [record for record in self._studies.all() if record.state in going]
         for record in wanted[: self._at_once]:
             if record.name not in self._running and self._is_due(record.name):
                 self._begin(record)
@@ -150,7 +150,7 @@ class Scheduler:
                 return  # nobody has joined yet
             record = self._studies.set(record, sites=sites)
         ticket = self._open_run(record.name)
-        command = [sys.executable, "-m", "fedvox.server.coordinator.conductor"]
+        command = [sys.executable, "-P", "-m", "fedvox.server.coordinator.conductor"]
         log = (self._studies.folder(record.name) / "conductor.log").open("a")
         with log:
             process = subprocess.Popen(

@@ -9,6 +9,7 @@ DIR/studies/NAME/run/            the run directory
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -60,10 +61,11 @@ class Record:
 
 
 class Studies:
-    """The studies under a coordinator's folder."""
+    """The studies under a coordinator's folder. One of them for all threads that change records."""
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "studies"
+        self._lock = threading.RLock()
 
     def folder(self, name: str) -> Path:
         """Where everything of a study lies."""
@@ -118,17 +120,22 @@ class Studies:
 
     def act(self, name: str, act: str) -> Record:
         """Does what an operator asked for; InputError where the state does not allow it."""
-        record = self.get(name)
-        sources, target = ACTS[act]
-        if record.state not in sources:
-            raise InputError(f"study {name!r} is {record.state}; it cannot be asked to {act}")
-        return self.set(record, state=target, problem="")
+        with self._lock:
+            record = self.get(name)
+            sources, target = ACTS[act]
+            if record.state not in sources:
+                raise InputError(f"study {name!r} is {record.state}; it cannot be asked to {act}")
+            return self.set(record, state=target, problem="")
 
     def set(self, record: Record, **changes: Any) -> Record:
-        """Writes a changed record."""
-        changed = replace(record, changed_at=_now(), **changes)
-        self._write(changed)
-        return changed
+        """Writes a changed record, unless its state was changed meanwhile; the record as it is."""
+        with self._lock:
+            current = self.get(record.name)
+            if current.state is not record.state:
+                return current
+            changed = replace(current, changed_at=_now(), **changes)
+            self._write(changed)
+            return changed
 
     def progress(self, name: str) -> dict[str, Any]:
         """What the conducting process last wrote; empty before it has."""

@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from fedvox.common.identity.certificates import Identity
 from fedvox.server.gate.bodies import Turned
 from fedvox.server.gate.members import Members
-from fedvox.server.gate.post import Post, signed
+from fedvox.server.gate.post import Post
 from fedvox.server.gate.recording import Incidents, Recorder
-from fedvox.server.gate.superlink import FLEET, RUNTIME, SuperLink
+from fedvox.server.gate.superlink import FLEET, RUNTIME, SuperLink, check_object
 
 _WORKERS = 2
-"""Threads that work on the file: SQLite has one writer, and each connection its own cache."""
+"""Threads that read, write and check large objects; all else is done at once."""
 ONLINE_S = 45.0
 """A site that was not heard of for so long is away; its link asks every 20 s at least."""
 _LOOK_S = 0.2
 
-_UNFINISHED = """
-    SELECT session.session_id AS session FROM object_push_session_roots AS root
-    JOIN object_push_sessions AS session ON session.session_id = root.session_id
-    JOIN message_res AS answer ON answer.message_id = root.root_object_id
-    WHERE answer.src_node_id = :node AND session.pending_count > 0
-"""
-_HAND_OUT_AGAIN = """
-    UPDATE message_ins SET delivered_at = '' WHERE dst_node_id = :node AND delivered_at != ''
-        AND message_id NOT IN (SELECT reply_to_message_id FROM message_res)
-"""
-_UNWANTED = "SELECT message_id FROM message_ins WHERE run_id = :run AND created_at < :before"
-"""Requests that the conductor does not ask for any more, though it has asked since."""
-_KEPT = (
-    "SELECT message_id FROM message_ins WHERE message_id IN (SELECT value FROM json_each(:names))"
-)
 _SURE_S = 120.0
-_PAGES_AT_ONCE = 4096
+"""A request that a conductor has not asked for so long after it was made, it asks for no more."""
+_LARGE_BYTES = 64 << 10
 
 
 class Presence(NamedTuple):
@@ -58,7 +44,7 @@ class Counter:
     ) -> None:
         self.superlink = superlink
         self.incidents = incidents
-        self.post = Post(superlink.database)
+        self.post = Post()
         self._members = members
         self._record = record
         self._nodes: dict[str, int] = {}
@@ -146,94 +132,78 @@ class Counter:
         part is taken back: it will not go on with it.
         """
         if self._given[site]:
-            await self.run(self._take_back, node)
-        return await self.post.wait_for(lambda: self.post.has_request(node), wait_s)
-
-    def _take_back(self, node: int) -> None:
-        link, values = self.superlink, {"node": signed(node)}
-        unfinished = link.execute(_UNFINISHED, values)
-        if unfinished:
-            link.drop_unfinished({str(row["session"]) for row in unfinished})
-        link.execute(_HAND_OUT_AGAIN, values)
+            self.superlink.take_back(node)
+        return await self.post.wait_for(lambda: self.superlink.has_request(node), wait_s)
 
     async def answer(self, call: str, request: Any, site: str) -> Any:
         """Flower's answer to a site's call."""
         node = self.node_of(site)
         if call == "activate-node":
             # Flower turns away a node that it believes to be there: one that was restarted.
-            await self.run(self.superlink.set_offline, node)
-        if call == "confirm-message-received":
-            return await self._confirmed(request, site)
-        answer = await self.run(self.superlink.ask_as_site, FLEET[call], request)
+            self.superlink.set_offline(node)
+        elif call == "confirm-message-received":
+            self._drop(request.message_object_id, site)
+        answer = await self._done(
+            request, call, partial(self.superlink.ask_as_site, FLEET[call], request)
+        )
         if call == "pull-messages":
-            self._hand_out(answer, site)
+            self._given[site] |= {message.metadata.message_id for message in answer.messages_list}
         elif call == "deactivate-node":
             self._go_offline(site)
-        elif call in ("push-messages", "push-object"):
-            self.post.stir()
         return answer
 
-    def _hand_out(self, answer: Any, site: str) -> None:
-        self._given[site] |= {message.metadata.message_id for message in answer.messages_list}
-
-    async def _confirmed(self, request: Any, site: str) -> Any:
-        """The site is done with a message: one that it has not answered is dropped."""
-        name = request.message_object_id
-        answered = await self.run(
-            self.superlink.execute,
-            "SELECT 1 FROM message_res WHERE reply_to_message_id = :name",
-            {"name": name},
-        )
-        if not answered:
-            await self.run(self.superlink.forget, {name})
+    def _drop(self, name: str, site: str) -> None:
+        """The site is done with a message: where it has not answered, it will not."""
+        if not self.superlink.is_answered(name):
+            self.superlink.forget({name})
         self._given[site].discard(name)
-        return await self.run(
-            self.superlink.ask_as_site, FLEET["confirm-message-received"], request
-        )
+
+    async def _done(self, request: Any, call: str, ask: Callable[[], Any]) -> Any:
+        """The answer of Flower's state; large objects are worked on beside the event loop."""
+        if call == "push-object":
+            large = len(request.object_content) > _LARGE_BYTES
+            await self.run(check_object, request) if large else check_object(request)
+        else:
+            large = call == "pull-object" and self.superlink.is_in_file(request.object_id)
+        answer = await self.run(ask) if large else ask()
+        if call in ("push-messages", "push-object"):
+            self.post.stir()
+        return answer
 
     # --- conductors ------------------------------------------------------------------------
 
     async def answer_conductor(self, call: str, request: Any, token: str) -> Any:
         """Flower's answer to a conductor's call."""
-        answer = await self.run(self.superlink.ask_as_conductor, RUNTIME[call], request, token)
-        if call in ("push-messages", "push-object"):
-            self.post.stir()
-        return answer
+        if call == "pull-messages":
+            self.superlink.keep_available(request.message_ids, time.time() + _LOOK_S)
+        return await self._done(
+            request, call, partial(self.superlink.ask_as_conductor, RUNTIME[call], request, token)
+        )
 
     async def await_answers(self, run: int, messages: Sequence[str], wait_s: float) -> list[str]:
         """Which of a run's requests have been answered."""
         self._wanted[run] = (time.time(), frozenset(messages))
-        return await self.post.wait_for(lambda: self.post.answered(run, messages), wait_s)
+        return await self.post.wait_for(lambda: self.superlink.answered(run, messages), wait_s)
 
     # --- housekeeping ----------------------------------------------------------------------
 
-    async def tidy(self) -> None:
-        """Removes what nobody waits for, and gives its room in the file back."""
-        await self.run(self._tidy)
-
-    def _tidy(self) -> None:
-        for run, (asked_at, wanted) in list(self._wanted.items()):
-            self.superlink.forget(
-                self._names(_UNWANTED, {"run": signed(run), "before": asked_at - _SURE_S}) - wanted
-            )
+    def tidy(self) -> None:
+        """Removes what nobody waits for any more."""
+        for run, (asked_at, wanted) in self._wanted.items():
+            self.superlink.forget(self.superlink.older_than(run, asked_at - _SURE_S) - wanted)
         for given in self._given.values():
-            kept = self._names(_KEPT, {"names": json.dumps(sorted(given))})
-            self.superlink.forget(gone := given - kept)
+            gone = given - self.superlink.kept(given)
+            self.superlink.forget(gone)
             given -= gone
-        self.superlink.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})", {})
-
-    def _names(self, statement: str, values: Mapping[str, Any]) -> set[str]:
-        return {str(row["message_id"]) for row in self.superlink.execute(statement, values)}
 
     def end_run(self, run: int) -> None:
-        """Ends a run; nothing of it is kept. Models may be removed: it does not wait for that."""
+        """Ends a run; nothing of it is kept."""
         self._wanted.pop(run, None)
-        self._workers.submit(self.superlink.close_run, run)
+        self.superlink.close_run(run)
 
     def close(self) -> None:
         """Lets go of everything."""
         self._workers.shutdown(wait=True)
-        self.post.close()
         self.superlink.close()
 
 

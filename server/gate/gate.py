@@ -1,7 +1,7 @@
 """The coordinator's way to the sites: one port outward, one socket inward, Flower's state between.
 
-Runs in the event loop of the coordinator's process. What it keeps of Flower is a file that begins
-empty each time: conductors go on from their checkpoints, and sites answer from their outboxes.
+Runs in the event loop of the coordinator's process. Flower's state begins empty each time:
+conductors go on from their checkpoints, and sites answer from their outboxes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class GateSettings:
     """Where a gate listens and works."""
 
     folder: Path
-    """For Flower's file and the inner socket; only the gate's user may look into it."""
+    """For what is on its way and the inner socket; only the gate's user may look into it."""
     host: str = "0.0.0.0"
     port: int = 8443
     """0: a free one."""
@@ -69,7 +69,7 @@ class Gate:
         self._settings = settings
         self._incidents = Incidents(record)
         self._members = Members(registry)
-        superlink = SuperLink(settings.folder / "flower.db")
+        superlink = SuperLink(settings.folder / "objects")
         self._counter = Counter(superlink, self._members, self._incidents, record)
         self._peers = Peers(settings.limits)
         outer = Outer(self._counter, enrolment, settings.limits)
@@ -118,6 +118,11 @@ class Gate:
         """How many connections there are, for the metrics."""
         return self._peers.count
 
+    @property
+    def object_bytes(self) -> int:
+        """How much is on its way and lies in files, for the metrics."""
+        return self._counter.superlink.object_bytes
+
     async def _care(self) -> None:
         ticks = 0
         while True:
@@ -126,7 +131,7 @@ class Gate:
             try:
                 self._look()
                 if ticks % round(_TIDY_S / _LOOK_S) == 0:
-                    await self._counter.tidy()
+                    self._counter.tidy()
                     self._incidents.forget()
             except FedvoxError as error:
                 log.error("the registry cannot be read, nobody new is let in: %s", error)

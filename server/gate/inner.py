@@ -71,7 +71,7 @@ class Inner:
 
     async def _answered(self, token: str, scope: Scope, receive: Receive) -> bytes:
         """Which requests have been answered whole; waits a while for the first."""
-        run = await self._counter.run(self._counter.superlink.run_of, token)
+        run = self._counter.superlink.run_of(token)
         try:
             asked: Any = json.loads(await body_of(scope, receive, _MOST_BYTES, self._limits))
             names = [str(name) for name in asked["messages"]]

@@ -1,32 +1,30 @@
 """Flower's SuperLink without its web server: its state and its handlers, all of them private.
 
-Flower's own web server is not used: it answers the control interface on the same port, has no
-mutual TLS, and takes 5 ms for a call whose work takes one. What it would call is called here, by a
-table that lists what a site and what a conductor may ask for; nothing else can be asked for.
-`tests/server/gate/test_superlink.py` fails loudly when Flower moves one of these names.
+The web server is not used: it answers the control interface on the same port, has no mutual TLS,
+and takes 5 ms for a call whose work takes a tenth of one. What it would call is called here, by
+tables of what a site and a conductor may ask for; nothing else can be asked for. Nor is Flower's
+database used, which takes 20 times as long as its state in memory and never shrinks: nothing in it
+need outlive the process, since conductors have checkpoints and sites have outboxes. Objects of any
+size lie in files. `tests/server/gate/test_superlink.py` fails loudly when Flower moves a name.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import os
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.update(
-    FLWR_TELEMETRY_ENABLED="0",
-    FLWR_DISABLE_UPDATE_CHECK="1",
-    FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION="1",
-)
+os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
 
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SubStatus
 from flwr.proto import fleet_pb2 as fleet
 from flwr.proto import heartbeat_pb2, message_pb2, run_pb2
 from flwr.proto import runtime_pb2 as runtime
+from flwr.server.superlink.linkstate import InMemoryLinkState
 from flwr.supercore.constant import (
     FLEET_HTTP_PUBLIC_KEY_HEADER,
     NOOP_FEDERATION_ID,
@@ -35,25 +33,20 @@ from flwr.supercore.constant import (
 from flwr.supercore.error import FlowerError
 from flwr.supercore.error.catalog import API_ERROR_MAP
 from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_utils import validate_object_content
 from flwr.supercore.servicer.runtime import runtime_handlers as core_handlers
-from flwr.superlink.config_loader import (
-    get_federation_manager,
-    get_objectstore_linkstate_factories,
-)
+from flwr.superlink.federation import NoOpFederationManager
 from flwr.superlink.servicer.fleet import fleet_handlers
 from flwr.superlink.servicer.runtime import runtime_handlers
 from google.protobuf.message import DecodeError, Message
-from sqlalchemy import event
 
 from fedvox.common.fab import APP, TASK, VERSION, fab, fab_hash
+from fedvox.server.gate.objects import FileObjects
 
 KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode()
 """In which a node names its key."""
 TOKEN_HEADER = TASK_TOKEN_HEADER.lower().encode()
 """In which a conductor shows its token."""
-_PAGE_BYTES = 1 << 16
-_CACHE_KIB = 8192
-_WAL_BYTES = 64 << 20
 logging.getLogger("flwr").setLevel(logging.WARNING)
 
 
@@ -123,22 +116,25 @@ def parse(route: Route, body: bytes | memoryview) -> Any:
     return request
 
 
-class SuperLink:
-    """Flower's nodes, runs, messages and objects, in a file that may be thrown away."""
+def check_object(request: Any) -> None:
+    """Fault where an object is not what its name says, or not an object."""
+    content = request.object_content
+    if hashlib.sha256(content).hexdigest() != request.object_id:
+        raise Fault(400, "not-its-name")
+    try:
+        validate_object_content(content)
+    except Exception:  # Flower has several for what is no object
+        raise Fault(400, "malformed") from None
 
-    def __init__(self, database: Path) -> None:
-        """Begins with an empty file: what matters is in checkpoints and in the sites' outboxes."""
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{database}{suffix}").unlink(missing_ok=True)
-        _prepare(database)
-        manager = get_federation_manager(False)
-        self._objects, factory = get_objectstore_linkstate_factories(str(database), manager)
-        self.state: Any = factory.state()
-        for store in self._stores():
-            store._engine.dispose()
-            event.listen(store._engine, "connect", _make_light)
+
+class SuperLink:
+    """Flower's nodes, runs, messages and objects."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begins with nothing; `folder` is emptied."""
+        self._objects = FileObjects(folder)
+        self.state: Any = InMemoryLinkState(NoOpFederationManager(), self._objects)
         self.state.store_fab(Fab(fab_hash(), fab(), {}))
-        self.database = database
 
     def ask_as_site(self, route: Route, request: Any) -> Any:
         """What Flower answers a site."""
@@ -159,17 +155,15 @@ class SuperLink:
         return task
 
     def register(self, site: str, public_key: bytes) -> int:
-        """A node for a site; the same one while its key is the same."""
-        known = self.state.get_node_id_by_public_key(public_key)
-        if known is not None:
-            return int(known)
-        return int(
-            self.state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, public_key, 0, name=site)
-        )
+        """A new node for a site."""
+        account = (NOOP_FLWR_AID, NOOP_ACCOUNT_NAME)
+        return int(self.state.create_node(*account, public_key, 0, name=site))
 
     def unregister(self, node: int) -> None:
-        """Takes a node out: Flower knows it no more."""
+        """Takes a node out, with its key: Flower knows neither any more."""
         self.state.delete_node(NOOP_FLWR_AID, node)
+        for keys in (self.state.node_public_key_to_node_id, self.state.node_public_keys):
+            _without(keys, self.state.nodes[node].public_key)
 
     def set_offline(self, node: int) -> None:
         """Tells Flower what the gate knows sooner."""
@@ -193,33 +187,89 @@ class SuperLink:
             self.state.finish_task(found[0].primary_task_id, SubStatus.COMPLETED, "")
             self.state.cleanup_run(run)
 
-    def forget(self, messages: set[str]) -> None:
-        """Removes requests, their answers, and what only they refer to."""
-        rows = self.state.query(
-            "SELECT message_id FROM message_res WHERE reply_to_message_id IN (SELECT value FROM "
-            "json_each(:ids))",
-            {"ids": json.dumps(sorted(messages))},
+    # --- what lies ready -------------------------------------------------------------------
+
+    def has_request(self, node: int) -> bool:
+        """Whether a request waits for a node, with all that belongs to it."""
+        return any(
+            message.metadata.dst_node_id == node
+            and message.metadata.delivered_at == ""
+            and self._is_whole(name)
+            for name, message in list(self.state.message_ins_store.items())
         )
-        self.state.delete_messages(messages)
-        for name in messages | {str(row["message_id"]) for row in rows}:
-            self._objects.store().delete(name)
 
-    def drop_unfinished(self, sessions: set[str]) -> None:
-        """Removes answers that will not be uploaded to their end, so that others may come."""
-        for session in sessions:
-            self.state._cleanup_push_session(session, cleanup_messages=True)
+    def answered(self, run: int, requests: Iterable[str]) -> list[str]:
+        """Which of a run's requests have an answer that came whole, the first one first."""
+        wanted = frozenset(requests)
+        return [
+            message.metadata.reply_to_message_id
+            for name, message in list(self.state.message_res_store.items())
+            if message.metadata.reply_to_message_id in wanted
+            and message.metadata.run_id == run
+            and message.metadata.delivered_at == ""
+            and self._is_whole(name)
+        ]
 
-    def execute(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """A statement on Flower's tables, for what its interface has no call for."""
-        return list(self.state.query(statement, dict(values)))
+    def _is_whole(self, message: str) -> bool:
+        session = self.state._object_push_session_by_root.get(message)
+        found = self.state._object_push_sessions.get(session)
+        return found is None or not found.pending_object_ids
+
+    def take_back(self, node: int) -> None:
+        """Gives a node again what it has not answered; what it has sent only in part is dropped."""
+        for name, answer in list(self.state.message_res_store.items()):
+            if answer.metadata.src_node_id == node and not self._is_whole(name):
+                session = self.state._object_push_session_by_root[name]
+                self.state._cleanup_push_session(session, cleanup_messages=True)
+        answered = self.state.message_ins_id_to_message_res_id
+        for name, message in list(self.state.message_ins_store.items()):
+            if message.metadata.dst_node_id == node and name not in answered:
+                message.metadata.delivered_at = ""
+
+    def keep_available(self, requests: Iterable[str], until: float) -> None:
+        """Lets answers be fetched of sites that have gone since they gave them."""
+        for name in requests:
+            message = self.state.message_ins_store.get(name)
+            node = self.state.nodes.get(message.metadata.dst_node_id) if message else None
+            if node is not None:
+                node.online_until = max(node.online_until, until)
+
+    def is_answered(self, request: str) -> bool:
+        """Whether a request that is still kept has an answer."""
+        return request in self.state.message_ins_id_to_message_res_id
+
+    def kept(self, requests: Iterable[str]) -> set[str]:
+        """Which of these requests are still kept."""
+        return {name for name in requests if name in self.state.message_ins_store}
+
+    def older_than(self, run: int, created_at: float) -> set[str]:
+        """A run's requests that were made before a time."""
+        return {
+            name
+            for name, message in list(self.state.message_ins_store.items())
+            if message.metadata.run_id == run and message.metadata.created_at < created_at
+        }
+
+    def forget(self, requests: set[str]) -> None:
+        """Removes requests, their answers, and what only they refer to."""
+        answers = self.state.message_ins_id_to_message_res_id
+        names = requests | {answers[name] for name in requests if name in answers}
+        self.state.delete_messages(requests)
+        for name in names:
+            self._objects.delete(name)
+
+    def is_in_file(self, name: str) -> bool:
+        """Whether it takes the disk to get an object."""
+        return self._objects.is_in_file(name)
+
+    @property
+    def object_bytes(self) -> int:
+        """How much lies in files."""
+        return self._objects.file_bytes
 
     def close(self) -> None:
-        """Lets go of the file."""
-        for store in self._stores():
-            store._engine.dispose()
-
-    def _stores(self) -> tuple[Any, Any]:
-        return self.state, self._objects.store()
+        """Removes all files."""
+        self._objects.clear()
 
 
 def _called(answer: Callable[..., Any], *arguments: Any) -> Any:
@@ -234,23 +284,8 @@ def _called(answer: Callable[..., Any], *arguments: Any) -> Any:
         raise Fault(400, "malformed") from None
 
 
-def _prepare(database: Path) -> None:
-    """Settings that an empty file must have before its first table."""
-    descriptor = os.open(database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    os.close(descriptor)
-    connection = sqlite3.connect(database)
-    try:
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("VACUUM")
-    finally:
-        connection.close()
-
-
-def _make_light(connection: Any, _record: Any) -> None:
-    """Little memory for each connection, and no waiting for a disk that need not remember."""
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    cursor.execute("PRAGMA synchronous = OFF")
-    cursor.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-    cursor.close()
+def _without(keys: Any, key: bytes) -> None:
+    if isinstance(keys, set):
+        keys.discard(key)
+    else:
+        keys.pop(key, None)

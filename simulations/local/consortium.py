@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -201,11 +201,11 @@ class LocalConsortium:
 
 def command(*words: str) -> dict[str, Any]:
     """Runs a command of fedvox with --json; what its last line says. FedvoxError where it fails."""
-    out = io.StringIO()
-    with redirect_stdout(out):
+    out, complaint = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(complaint):
         status = main([*words, "--json"])
     if status:
-        raise FedvoxError(f"fedvox {' '.join(words)} ended with status {status}")
+        raise FedvoxError(complaint.getvalue().strip() or f"status {status}: {' '.join(words)}")
     told: dict[str, Any] = json.loads(out.getvalue().strip().splitlines()[-1])
     return told
 

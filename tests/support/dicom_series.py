@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
@@ -127,7 +128,7 @@ def write(folder: Path, slices: Iterable[Dataset], name: str = "slice") -> list[
     paths = []
     for index, ds in enumerate(slices):
         path = folder / f"{name}-{index * 7919 % 10007:05d}"
-        ds.save_as(path, enforce_file_format=True)
+        dcmwrite(path, ds, enforce_file_format=True, overwrite=True)
         paths.append(path)
     return paths
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedvox.client.ingest.labels.canvas import Structure
-from fedvox.client.ingest.labels.objects import attribute, read_object
+from fedvox.client.ingest.labels.objects import attribute, read_object, whole
 from fedvox.client.ingest.reasons import Quarantined, Reason
 
 _AREAS = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -33,12 +33,11 @@ def read_outlines(path: Path) -> tuple[Outline, ...]:
     """The structures of an RTSTRUCT file that enclose something."""
     dataset = read_object(path, pixels=False)
     described = {
-        int(attribute(item, "ROINumber")): item
-        for item in attribute(dataset, "StructureSetROISequence", ())
+        whole(item, "ROINumber"): item for item in attribute(dataset, "StructureSetROISequence", ())
     }
     found = []
     for item in attribute(dataset, "ROIContourSequence", ()):
-        number = int(attribute(item, "ReferencedROINumber"))
+        number = whole(item, "ReferencedROINumber")
         if number not in described:
             raise Quarantined(Reason.UNREADABLE, "contours of a structure that is not described")
         contours = tuple(_contours(item))
@@ -69,7 +68,6 @@ def _points(contour: Any) -> Points:
         raise Quarantined(Reason.UNREADABLE, "a contour that is not numbers") from None
     if len(numbers) % 3 or not np.isfinite(numbers).all():
         raise Quarantined(Reason.UNREADABLE, "a contour whose points are not three numbers each")
-    announced = attribute(contour, "NumberOfContourPoints", None)
-    if announced is not None and int(announced) != len(numbers) // 3:
+    if whole(contour, "NumberOfContourPoints", len(numbers) // 3) != len(numbers) // 3:
         raise Quarantined(Reason.UNREADABLE, "a contour that lost some of its points")
     return np.asarray(numbers.reshape(-1, 3) * (-1.0, -1.0, 1.0))

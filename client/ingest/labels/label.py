@@ -40,6 +40,10 @@ class LabelRef:
     """Equal for the same content."""
     value: str = field(default="", repr=False)
     """The class name, where kind is CLASS."""
+    structure: str = ""
+    """What a mask shows, where its name says that it shows one of several structures."""
+    exact: bool = False
+    """The name fits several scans: only one on the label's own grid can be meant."""
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,20 @@ def attribute(item: Any, keyword: str, default: Any = _MISSING) -> Any:
     return value
 
 
+def whole(item: Any, keyword: str, default: Any = _MISSING) -> int:
+    """A whole number of a data set."""
+    value = attribute(item, keyword, default)
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise Quarantined(Reason.UNREADABLE, f"{keyword} is not a number") from None
+
+
 def vector(item: Any, keyword: str, length: int) -> npt.NDArray[np.float64]:
     """Several finite numbers of one attribute."""
     try:
-        numbers = np.asarray([float(number) for number in attribute(item, keyword)])
+        value = attribute(item, keyword)
+        numbers = np.array([float(n) for n in ([value] if length == 1 else value)])
     except (TypeError, ValueError):
         numbers = np.zeros(0)
     if len(numbers) != length or not np.isfinite(numbers).all():

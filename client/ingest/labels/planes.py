@@ -17,7 +17,7 @@ from fedvox.client.ingest.labels.grid import (
     to_voxels,
 )
 from fedvox.client.ingest.labels.label import RESAMPLED, Label
-from fedvox.client.ingest.labels.segmentation import Frame, Plane, Segmentation
+from fedvox.client.ingest.labels.segmentation import Frame, Segmentation
 from fedvox.client.ingest.reasons import Quarantined, Reason
 
 _OFF = 0.1

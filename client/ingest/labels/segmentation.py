@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fedvox.client.ingest.labels.canvas import Structure
-from fedvox.client.ingest.labels.objects import attribute, read_object, vector
+from fedvox.client.ingest.labels.objects import attribute, read_object, vector, whole
+from fedvox.client.ingest.labels.stored import Plane, stored_planes
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import Affine
 
 _MOST_PIXELS = 1 << 26
 _MOST_VOXELS = 1 << 34
 _BACKGROUND = "background"
-
-Plane = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -43,26 +41,18 @@ class Segmentation:
     columns: int
     rows: int
     is_map: bool
-    padding: int | None
-    """In a label map, the value that stands for nothing."""
+    padding: int
+    """In a label map, the value that stands for nothing; 0 does so too."""
     half: float
     """Values from here on are inside: half of the largest fraction."""
-    dataset: Any
+    path: Path = field(repr=False)
+    dataset: Any = field(repr=False)
 
-    def planes(self, frames: list[Frame]) -> Iterator[tuple[Frame, Plane]]:
+    def planes(self, frames: Sequence[Frame]) -> Iterator[tuple[Frame, Plane]]:
         """The frames with their stored values [columns, rows]."""
-        from pydicom.pixels import iter_pixels
-
-        try:
-            decoded = iter_pixels(self.dataset, indices=[frame.index for frame in frames])
-            for frame, plane in zip(frames, decoded, strict=True):
-                yield frame, plane.reshape(self.rows, self.columns).T
-        except (NotImplementedError, RuntimeError) as error:
-            raise Quarantined(Reason.UNSUPPORTED_TRANSFER_SYNTAX, str(error)) from None
-        except Quarantined:
-            raise
-        except Exception as error:  # the decoders raise whatever they like
-            raise Quarantined(Reason.PIXEL_DATA_DAMAGED, str(error)) from None
+        stored = stored_planes(self.path, self.dataset, [frame.index for frame in frames])
+        for frame, plane in zip(frames, stored, strict=True):
+            yield frame, plane.T
 
     def painted(self, frame: Frame, plane: Plane, values: Mapping[int, int]) -> Plane:
         """A plane with the values of its structures, 0 elsewhere."""
@@ -82,7 +72,7 @@ def read_segmentation(path: Path) -> Segmentation:
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise Quarantined(Reason.UNREADABLE, f"segmentation of type {kind!r}")
     is_map = kind == "LABELMAP"
-    columns, rows = int(attribute(dataset, "Columns")), int(attribute(dataset, "Rows"))
+    columns, rows = whole(dataset, "Columns"), whole(dataset, "Rows")
     groups = list(attribute(dataset, "PerFrameFunctionalGroupsSequence", ()))
     _check_size(dataset, columns, rows, len(groups))
     shared = next(iter(attribute(dataset, "SharedFunctionalGroupsSequence", ())), None)
@@ -94,22 +84,22 @@ def read_segmentation(path: Path) -> Segmentation:
     strange = {f.segment for f in frames} - {s.number for s in structures} - {0}
     if strange:
         raise Quarantined(Reason.UNREADABLE, "a frame shows a segment that is not described")
-    most = float(attribute(dataset, "MaximumFractionalValue", 255)) if kind == "FRACTIONAL" else 1.0
-    padding = attribute(dataset, "PixelPaddingValue", None) if is_map else None
+    most = whole(dataset, "MaximumFractionalValue", 255) if kind == "FRACTIONAL" else 1
     return Segmentation(
         structures=structures,
         frames=frames,
         columns=columns,
         rows=rows,
         is_map=is_map,
-        padding=None if padding is None else int(padding),
+        padding=whole(dataset, "PixelPaddingValue", 0) if is_map else 0,
         half=most / 2,
+        path=path,
         dataset=dataset,
     )
 
 
 def _check_size(dataset: Any, columns: int, rows: int, groups: int) -> None:
-    frames = int(attribute(dataset, "NumberOfFrames", 1))
+    frames = whole(dataset, "NumberOfFrames", 1)
     if frames != groups:
         raise Quarantined(Reason.UNREADABLE, f"{frames} frames, but {groups} have a place")
     if not (columns and rows and frames):
@@ -118,8 +108,11 @@ def _check_size(dataset: Any, columns: int, rows: int, groups: int) -> None:
         raise Quarantined(Reason.TOO_LARGE, f"{columns}x{rows} pixels in {frames} frames")
     if "PixelData" not in dataset:
         raise Quarantined(Reason.PIXEL_DATA_DAMAGED, "the segmentation has no pixel data")
+    bits = whole(dataset, "BitsAllocated", 1)
+    if bits not in (1, 8, 16) or whole(dataset, "SamplesPerPixel", 1) != 1:
+        raise Quarantined(Reason.UNREADABLE, "pixels of a segmentation that are no numbers")
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        wanted = (columns * rows * frames * int(attribute(dataset, "BitsAllocated", 1)) + 7) // 8
+        wanted = (columns * rows * frames * bits + 7) // 8
         if len(dataset.PixelData) < wanted:
             raise Quarantined(
                 Reason.PIXEL_DATA_DAMAGED,
@@ -131,7 +124,7 @@ def _structures(dataset: Any, is_map: bool) -> tuple[Structure, ...]:
     found = []
     for item in attribute(dataset, "SegmentSequence", ()):
         structure = Structure(
-            int(attribute(item, "SegmentNumber")), str(attribute(item, "SegmentLabel", ""))
+            whole(item, "SegmentNumber"), str(attribute(item, "SegmentLabel", ""))
         )
         # A label map may describe its background as a segment like others.
         if not (is_map and structure.name.strip().casefold() == _BACKGROUND):
@@ -143,7 +136,7 @@ def _structures(dataset: Any, is_map: bool) -> tuple[Structure, ...]:
 
 def _segment(group: Any, shared: Any) -> int:
     item = _macro(group, shared, "SegmentIdentificationSequence")
-    return int(attribute(item, "ReferencedSegmentNumber"))
+    return whole(item, "ReferencedSegmentNumber")
 
 
 def _affine(group: Any, shared: Any) -> Affine:
@@ -151,8 +144,14 @@ def _affine(group: Any, shared: Any) -> Affine:
     turned = vector(_macro(group, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
     origin = vector(_macro(group, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
     between_rows, between_columns = vector(measures, "PixelSpacing", 2)
-    apart = attribute(measures, "SpacingBetweenSlices", None)
-    thick = float(apart or attribute(measures, "SliceThickness", None) or 1.0)
+    thick = next(
+        (
+            abs(float(vector(measures, keyword, 1)[0]))
+            for keyword in ("SpacingBetweenSlices", "SliceThickness")
+            if attribute(measures, keyword, 0)
+        ),
+        1.0,
+    )
     affine = np.eye(4)
     affine[:3, 0] = turned[:3] * between_columns
     affine[:3, 1] = turned[3:] * between_rows

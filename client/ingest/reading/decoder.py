@@ -18,6 +18,8 @@ import warnings
 from typing import Any
 
 MEMORY_BYTES = 8 << 30
+PLUGINS = ("pyjpegls", "pylibjpeg", "pydicom", "gdcm")
+"""The most robust first: GDCM is known to abort the process on some input."""
 
 
 def main() -> None:
@@ -48,11 +50,25 @@ def _answer(request: dict[str, Any], answers: io.BufferedWriter) -> None:
         file.seek(request["offset"])
         packed = file.read()
     decoder = get_decoder(request["syntax"])
-    frames = decoder.iter_array(packed, indices=request["indices"], **request["options"])
-    for array, _ in frames:
+    plugins = [name for name in PLUGINS if name in decoder.available_plugins]
+    for index in request["indices"]:
+        array = _decoded(decoder, plugins, packed, index, request["options"])
         _say(answers, {"dtype": array.dtype.str, "shape": array.shape})
         answers.write(array.tobytes())
         answers.flush()
+
+
+def _decoded(
+    decoder: Any, plugins: list[str], packed: bytes, index: int, options: dict[str, Any]
+) -> Any:
+    """One frame, by the first plugin that can."""
+    failed: Exception = LookupError("no plugin decodes this transfer syntax")
+    for plugin in plugins:
+        try:
+            return decoder.as_array(packed, index=index, decoding_plugin=plugin, **options)[0]
+        except Exception as error:  # decoders raise anything; the next may do better
+            failed = error
+    raise failed
 
 
 def _say(answers: io.BufferedWriter, value: dict[str, Any]) -> None:

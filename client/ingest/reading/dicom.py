@@ -27,8 +27,6 @@ from fedvox.client.ingest.scan import (
     merged,
 )
 
-_MEANING = {"CT": HU, "PT": SUV}
-
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether the file is DICOM, with its preamble or without."""
@@ -42,6 +40,7 @@ def find(paths: Iterable[Path]) -> Findings:
     labels: list[LabelFile] = []
     asides: list[SetAside] = []
     companions: list[Path] = []
+    broken: set[str] = set()
     count = 0
     for path in paths:
         count += 1
@@ -54,13 +53,14 @@ def find(paths: Iterable[Path]) -> Findings:
             else:
                 frames += list(frames_of(path, header, shared))
         except Damaged as error:
+            broken.add(error.series_uid.strip(b" \0").decode("latin-1"))
             asides.append(SetAside(Reason.UNREADABLE, (path,), str(error)))
         except OSError as error:
             asides.append(SetAside(Reason.UNREADABLE, (path,), error.strerror or str(error)))
         except Exception as error:  # a file that surprises must not stop the others
             asides.append(SetAside(Reason.UNREADABLE, (path,), f"{UNEXPECTED} {error!r}"))
     rest = Findings((), tuple(labels), tuple(asides), tuple(companions), count)
-    return merged([findings_of(frames), rest])
+    return merged([findings_of(frames, broken - {""}), rest])
 
 
 def _label(path: Path, header: Header, kind: str) -> LabelFile:
@@ -83,8 +83,10 @@ def load(ref: ScanRef) -> Scan:
     flags = set(stack.flags)
     if shows_head(common):
         flags.add(HEAD)
-    if common.modality in _MEANING:
-        flags.add(_MEANING[common.modality])
+    if common.modality == "PT":
+        flags.add(SUV)
+    if common.modality == "CT" and all(frame.rescaled for frame in frames):
+        flags.add(HU)
     return Scan(
         image=voxels_of(frames)[None],
         affine=stack.affine,

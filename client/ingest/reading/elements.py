@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fedvox.client.ingest.reading.source import Source
-from fedvox.client.ingest.reading.tags import PIXEL_TAGS, SEQUENCES, WANTED
+from fedvox.client.ingest.reading.tags import PIXEL_TAGS, SEQUENCES, WANTED, Tag
 
 Elements = dict[int, "bytes | list[Elements]"]
 
@@ -30,6 +30,9 @@ _NONE: frozenset[int] = frozenset()
 
 class Damaged(Exception):
     """The bytes are not a DICOM data set."""
+
+    series_uid = b""
+    """Of which series it would have been a part, where that could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,16 @@ class Walk:
 
     def dataset(self, position: int) -> Elements:
         """The wanted elements from `position` to the pixels or the end."""
-        return self._elements(position, self._size, WANTED, 0)[0]
+        found: Elements = {}
+        try:
+            position = self._elements(found, position, self._size, WANTED, 0)
+            if self.pixels is None and self._source.read_at(position, 8).strip(b"\0"):
+                raise Damaged("the file ends within an element")
+        except Damaged as damaged:
+            series_uid = found.get(Tag.SERIES_UID)
+            damaged.series_uid = series_uid if isinstance(series_uid, bytes) else b""
+            raise
+        return found
 
     def _look(self, position: int) -> int:
         """Where in the window `position` stands, with at least 12 bytes or all that are left."""
@@ -87,12 +99,11 @@ class Walk:
         return 0
 
     def _elements(
-        self, position: int, end: int, wanted: frozenset[int], depth: int
-    ) -> tuple[Elements, int]:
-        """The elements up to `end` or an item's delimiter, and where they ended."""
+        self, found: Elements, position: int, end: int, wanted: frozenset[int], depth: int
+    ) -> int:
+        """Adds the elements up to `end` or an item's delimiter; where they ended."""
         if depth > _DEEPEST:
             raise Damaged("sequences are nested too deeply")
-        found: Elements = {}
         while position + 8 <= end:
             self._left -= 1
             if self._left < 0:
@@ -111,10 +122,10 @@ class Walk:
                 start = position + 12
             if depth == 0 and tag in PIXEL_TAGS:
                 self.pixels = PixelBytes(tag, vr, start, length)
-                return found, position
+                return position
             if group == 0xFFFE:
                 if tag == _ITEM_END:
-                    return found, start
+                    return start
                 raise Damaged("an item outside a sequence")
             if length == UNDEFINED:
                 position = self._open_sequence(found, tag, vr, start, end, wanted, depth)
@@ -124,7 +135,7 @@ class Walk:
                 raise Damaged("an element is longer than what holds it")
             if tag in wanted:
                 self._keep(found, tag, start, length, depth)
-        return found, position
+        return position
 
     def _keep(self, found: Elements, tag: int, start: int, length: int, depth: int) -> None:
         if tag in SEQUENCES:
@@ -175,15 +186,15 @@ class Walk:
                 break
             if group << 16 | element != _ITEM:
                 raise Damaged("a sequence holds something that is no item")
+            item: Elements = {}
             if length == UNDEFINED:
-                item, position = self._elements(position, end, wanted, depth + 1)
+                position = self._elements(item, position, end, wanted, depth + 1)
             elif position + length > end:
                 raise Damaged("an item is longer than its sequence")
-            elif wanted:
-                item = self._elements(position, position + length, wanted, depth + 1)[0]
-                position += length
             else:
-                item, position = {}, position + length
+                if wanted:
+                    self._elements(item, position, position + length, wanted, depth + 1)
+                position += length
             if wanted:
                 items.append(item)
         return items, position

@@ -15,6 +15,7 @@ from fedvox.client.ingest.scan import Findings, Reader, Scan, ScanRef, SetAside,
 
 READERS: Mapping[str, str] = {
     "dicom": "fedvox.client.ingest.reading.dicom",
+    "volumes": "fedvox.client.ingest.volumes.reading",
 }
 """Name -> module that is a Reader; asked in this order whether a file is theirs."""
 

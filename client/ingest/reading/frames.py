@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,9 @@ class Frame:
     position: Triple | None
     slope: float
     intercept: float
+    """Not finite, like the slope, where what the file says of it is no number."""
+    rescaled: bool
+    """Whether the file says how stored values are rescaled."""
     phase: tuple[bytes, ...]
     """Values of PHASE_TAGS."""
     acquired: bytes
@@ -169,7 +173,6 @@ def _flat(item: Elements) -> Elements:
 
 def _frame(path: Path, header: Header, shared: Shared, number: int, count: int) -> Frame:
     position = header.numbers(Tag.POSITION)
-    slope = header.number(Tag.RESCALE_SLOPE)
     return Frame(
         path=path,
         syntax=header.syntax,
@@ -181,13 +184,21 @@ def _frame(path: Path, header: Header, shared: Shared, number: int, count: int) 
         frames=count,
         sop_uid=header.text(Tag.SOP_UID),
         position=(position[0], position[1], position[2]) if len(position) == 3 else None,
-        slope=1.0 if slope is None else slope,
-        intercept=header.number(Tag.RESCALE_INTERCEPT) or 0.0,
+        slope=_rescale(header, Tag.RESCALE_SLOPE, 1.0),
+        intercept=_rescale(header, Tag.RESCALE_INTERCEPT, 0.0),
+        rescaled=bool(header.raw(Tag.RESCALE_SLOPE)),
         phase=shared.phase(header),
         acquired=header.raw(Tag.ACQUISITION_DATE),
         digest=header.digest,
         common=shared.of(header),
     )
+
+
+def _rescale(header: Header, tag: Tag, default: float) -> float:
+    number = header.number(tag)
+    if number is not None:
+        return number
+    return math.nan if header.raw(tag) else default
 
 
 def _common(header: Header) -> Common:

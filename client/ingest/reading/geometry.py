@@ -133,10 +133,7 @@ def _check_even(positions: Vector, normal: Vector, step: Vector) -> None:
     usual = float(np.median(gaps))
     grid = heights[0] + np.arange(len(heights)) * float(step @ normal)
     if np.abs(heights - grid).max() > OFF_GRID * usual:
-        whole = np.rint(gaps / usual)
-        if whole.max() >= 2 and np.abs(gaps - whole * usual).max() <= 2 * OFF_GRID * usual:
-            lack = int(whole.sum()) - len(gaps)
-            raise Quarantined(Reason.MISSING_SLICES, f"{lack} of {len(heights) + lack} slices")
+        _check_missing(gaps)
         raise Quarantined(
             Reason.UNEVEN_SPACING, f"gaps from {gaps.min():.3f} to {gaps.max():.3f} mm"
         )
@@ -146,3 +143,12 @@ def _check_even(positions: Vector, normal: Vector, step: Vector) -> None:
     shift = float(np.linalg.norm(positions - line, axis=1).max())
     if shift > max(OFF_GRID * usual, SAME_PLACE_MM) * 2:
         raise Quarantined(Reason.GANTRY_TILT, f"slices shifted by up to {shift:.2f} mm")
+
+
+def _check_missing(gaps: Vector) -> None:
+    """Quarantined where every gap is a whole number of slices."""
+    for unit in (float(np.median(gaps)), float(gaps.min())):
+        whole = np.rint(gaps / unit)
+        if whole.max() >= 2 and np.abs(gaps - whole * unit).max() <= 2 * OFF_GRID * unit:
+            lack = int(whole.sum()) - len(gaps)
+            raise Quarantined(Reason.MISSING_SLICES, f"{lack} slices are missing")

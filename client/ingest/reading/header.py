@@ -116,7 +116,7 @@ def _bare(head: bytes) -> bool:
         return True
     order = "<" if head[0] else ">"
     _, element, length = struct.unpack_from(f"{order}HHI", head)
-    return element < 0x1200 and length <= 128
+    return bool(element < 0x1200 and length <= 128)
 
 
 def _header(file: OpenFile) -> Header:

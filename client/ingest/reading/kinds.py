@@ -49,7 +49,7 @@ def check_kind(common: Common, has_pixels: bool) -> None:
     """Quarantined where frames of this sort are not made into scans."""
     header = common.header
     if not has_pixels or not (common.rows and common.columns):
-        if common.rows and common.columns:
+        if common.modality in MODALITIES:
             raise Quarantined(Reason.PIXEL_DATA_DAMAGED, "an image without pixels")
         raise Quarantined(Reason.NOT_AN_IMAGE, f"modality {common.modality or '?'}")
     if header.text(Tag.BURNED_IN).upper() == "YES":

@@ -11,7 +11,8 @@ import numpy as np
 
 from fedvox.client.ingest.reading.frames import Frame
 from fedvox.client.ingest.reading.geometry import SAME_PLACE_MM, axes_of, positions_of
-from fedvox.client.ingest.reading.source import opened
+from fedvox.client.ingest.reading.header import DEFLATED
+from fedvox.client.ingest.reading.source import Inflated, Source, opened
 from fedvox.client.ingest.reading.tags import PHASE_TAGS, Tag
 from fedvox.client.ingest.reasons import Quarantined, Reason
 
@@ -22,23 +23,24 @@ Placed = tuple[int, Frame]
 """A frame and the number of its place along the normal."""
 
 
-def phases(frames: Sequence[Frame]) -> list[list[Frame]]:
-    """Frames of one layout, parted so that no place repeats within a part.
+def phases(frames: Sequence[Frame]) -> tuple[list[list[Frame]], list[Frame]]:
+    """Frames of one layout, parted so that no place repeats within a part; and those dropped.
 
     Slices that repeat pixel for pixel are dropped. Quarantined where different ones share a place
     and no attribute tells them apart.
     """
-    placed = _placed(frames)
+    placed, copies = _placed(frames), list[Frame]()
     if _repeats(placed) == 1:
-        return [list(frames)]
+        return [list(frames)], copies
     if len(set(_counts(placed).values())) > 1:
-        placed = _without_copies(placed)
+        placed, copies = _without_copies(placed)
     parts = _parted(placed, 0)
-    if parts is None:
-        parts = _parted(_without_copies(placed), 0)
+    if parts is None and not copies:
+        placed, copies = _without_copies(placed)
+        parts = _parted(placed, 0)
     if parts is None:
         raise Quarantined(Reason.DUPLICATE_SLICES, f"{_repeats(placed)} slices at one place")
-    return [[frame for _, frame in part] for part in parts]
+    return [[frame for _, frame in part] for part in parts], copies
 
 
 def _placed(frames: Sequence[Frame]) -> list[Placed]:
@@ -115,18 +117,20 @@ def _by_time(placed: Sequence[Placed]) -> list[list[Placed]] | None:
     return None
 
 
-def _without_copies(placed: Sequence[Placed]) -> list[Placed]:
-    """Of slices that share place and pixels the first alone."""
+def _without_copies(placed: Sequence[Placed]) -> tuple[list[Placed], list[Frame]]:
+    """Of slices that share place and pixels the first alone; and the others."""
     counts, seen = _counts(placed), set[tuple[int, bytes]]()
     kept: list[Placed] = []
+    copies: list[Frame] = []
     for place, frame in placed:
         if counts[place] > 1:
             key = (place, _pixel_digest(frame))
             if key in seen:
+                copies.append(frame)
                 continue
             seen.add(key)
         kept.append((place, frame))
-    return kept
+    return kept, copies
 
 
 def _pixel_digest(frame: Frame) -> bytes:
@@ -136,8 +140,12 @@ def _pixel_digest(frame: Frame) -> bytes:
         return hasher.digest()
     try:
         with opened(frame.path) as file:
-            for at in range(frame.pixels.offset, file.size, _BLOCK):
-                hasher.update(file.read_at(at, _BLOCK))
+            source: Source = file
+            if frame.syntax == DEFLATED:
+                packed = file.read_at(frame.start, file.size - frame.start)
+                source = Inflated(packed, frame.pixels.offset + frame.pixels.length)
+            for at in range(frame.pixels.offset, source.size, _BLOCK):
+                hasher.update(source.read_at(at, _BLOCK))
     except OSError as error:
         raise Quarantined(Reason.UNREADABLE, str(error)) from None
     return hasher.digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -44,6 +45,8 @@ def check_pixels(frame: Frame) -> None:
     if area > PIXELS_AT_MOST or area * frame.frames > VOXELS_AT_MOST:
         size = f"{common.columns} x {common.rows} x {frame.frames}"
         raise Quarantined(Reason.TOO_LARGE, f"{size} voxels claimed")
+    if not math.isfinite(frame.slope * frame.intercept) or not frame.slope:
+        raise Quarantined(Reason.PIXEL_DATA_DAMAGED, "rescale slope or intercept is no number")
     _check_bits(frame)
     there = frame.size - pixels.offset
     frame_bytes = area * common.bits_allocated // 8

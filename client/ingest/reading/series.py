@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,13 @@ from fedvox.client.ingest.reading.frames import Common, Frame
 from fedvox.client.ingest.reading.geometry import Stack, projection, stacked
 from fedvox.client.ingest.reading.kinds import PROJECTIONS, check_kind
 from fedvox.client.ingest.reading.phases import phases
-from fedvox.client.ingest.reading.pixels import check_pixels
+from fedvox.client.ingest.reading.pixels import VOXELS_AT_MOST, check_pixels
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import Findings, ScanRef, SetAside, merged
 
 READER = "dicom"
 UNEXPECTED = "unexpected:"
 """Begins the detail of what should have been foreseen."""
-VOXELS_AT_MOST = 1 << 31
-"""A scan that declares more is not loaded."""
 _SAME_DIRECTION = 1e-3
 _SAME_SPACING_MM = 1e-4
 _LAYOUTS_AT_MOST = 64
@@ -52,29 +50,40 @@ class Layout:
         ) and _near(own.spacing_mm, other.spacing_mm, _SAME_SPACING_MM)
 
 
-def findings_of(frames: Iterable[Frame]) -> Findings:
-    """The scans of frames of any number of series."""
+def findings_of(frames: Iterable[Frame], broken: Set[str] = frozenset()) -> Findings:
+    """The scans of frames of any number of series.
+
+    `broken` are series of which a file could not be read: what is left of them is no whole scan.
+    """
     series: dict[tuple[str, str], list[Frame]] = defaultdict(list)
     for frame in frames:
         common = frame.common
         series[common.series_uid, "" if common.series_uid else common.study_uid].append(frame)
-    return merged(_safely(own) for own in series.values())
+    return merged(_safely(own, uid in broken) for (uid, _), own in series.items())
 
 
-def _safely(frames: list[Frame]) -> Findings:
+def _safely(frames: list[Frame], broken: bool) -> Findings:
     try:
-        return _series(frames)
+        return _series(frames, broken)
     except Exception as error:  # a series that surprises must not stop the others
         return _aside(frames, Quarantined(Reason.UNREADABLE, f"{UNEXPECTED} {error!r}"))
 
 
-def _series(frames: list[Frame]) -> Findings:
+def _series(frames: list[Frame], broken: bool) -> Findings:
     frames, copies = _without_copied_files(frames)
     companions = Findings(companions=tuple(frame.path for frame in copies))
     if len({frame.common.patient for frame in frames}) > 1:
         aside = _aside(frames, Quarantined(Reason.MIXED_PATIENTS, "by PatientID"))
         return merged([companions, aside])
     usable, refused = _usable(frames)
+    if any(
+        aside.reason is Reason.PIXEL_DATA_DAMAGED for part in refused for aside in part.set_aside
+    ):
+        verdict = Quarantined(Reason.PIXEL_DATA_DAMAGED, "an image of the series has no pixels")
+        return merged([companions, _aside(frames, verdict)])
+    if broken and usable:
+        verdict = Quarantined(Reason.UNREADABLE, "another file of the series is damaged")
+        return merged([companions, *refused, _aside(usable, verdict)])
     layouts = _layouts(usable)
     if len(layouts) > _LAYOUTS_AT_MOST:
         verdict = Quarantined(Reason.MIXED_ORIENTATIONS, f"more than {_LAYOUTS_AT_MOST} layouts")
@@ -161,7 +170,9 @@ def _layout(
             same = any(layout.same_size(other.common) for other in others)
             reason = Reason.MIXED_ORIENTATIONS if same else Reason.MIXED_SIZES
             raise Quarantined(reason, f"{len(frames)} slices beside {len(layouts) - 1} stacks")
-        return merged(_volume(phase) for phase in phases(frames))
+        parts, copies = phases(frames)
+        companions = Findings(companions=tuple(frame.path for frame in copies))
+        return merged([companions, *map(_volume, parts)])
     except Quarantined as quarantined:
         return _aside(frames, quarantined)
 

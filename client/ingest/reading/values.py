@@ -72,7 +72,7 @@ def voxels_of(frames: Sequence[Frame]) -> Voxels:
 
 def _best(slices: Sequence[Slice], planes: Planes) -> Array:
     """As int16 if all values fit, else as float32."""
-    if all(part.whole and abs(part.intercept) <= _MOST for part in slices):
+    if all(part.whole and _LEAST <= part.intercept <= _MOST for part in slices):
         with suppress(_DoesNotFit):
             return _filled(slices, planes, np.dtype(np.int16))
     return _filled(slices, planes, np.dtype(np.float32))

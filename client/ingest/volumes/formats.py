@@ -1,4 +1,4 @@
-"""Which volume formats there are, how each is told from its first bytes, and reading any of them."""
+"""Which volume formats there are, how each is told from its first bytes, and reading any."""
 
 from __future__ import annotations
 

@@ -8,14 +8,28 @@ from pathlib import Path
 
 from fedvox.client.ingest.volumes.formats import stem
 
-_MASK_FOLDER = re.compile(r"labels?(tr|ts|val)?|masks?|segmentations?|segs?|rois?|annotations?", re.I)
+_MASK_FOLDER = re.compile(
+    r"labels?(tr|ts|val)?|masks?|segmentations?|segs?|rois?|annotations?", re.I
+)
 _MASK_WORD = r"masks?|d?seg|segmentations?|labels?|rois?|gt|annotations?"
 _IMAGE_WORD = r"images?|img|scan|volume|data"
 _MASK_END = re.compile(rf"(?:^|[_\-.])(?:{_MASK_WORD})$", re.I)
 _IMAGE_END = re.compile(rf"(?:^|[_\-.])(?:{_IMAGE_WORD})$", re.I)
 _CHANNEL = re.compile(r"_000\d$")
 _ENTITY = re.compile(r"(?:^|_)([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
-_OF_THE_MASK = ("desc", "label", "space", "res", "den", "seg", "atlas", "hemi", "split", "from", "to")
+_OF_THE_MASK = (
+    "desc",
+    "label",
+    "space",
+    "res",
+    "den",
+    "seg",
+    "atlas",
+    "hemi",
+    "split",
+    "from",
+    "to",
+)
 """BIDS entities that a derivative has and its source has not."""
 
 

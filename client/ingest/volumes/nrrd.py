@@ -127,7 +127,7 @@ def _voxels(path: Path, fields: Fields, end: int) -> tuple[Path, int]:
 
 
 def _axes(fields: Fields, count: int) -> str:
-    """Which axis is x, y, z, and which the channels: by directions, by kinds, or the last of four."""
+    """Which axis is x, y, z, which the channels: by directions, by kinds, or the last of four."""
     directions = _words(fields.get("space directions", ""))
     kinds = fields.get("kinds", "").lower().split()
     if len(directions) == count:
@@ -167,7 +167,7 @@ def _affine(fields: Fields, axes: str) -> tuple[Affine, frozenset[str]]:
     known = known and space in _TURNED
     turn = np.array(_TURNED.get(space, (1, 1, 1)), dtype=np.float64)[: len(origin)]
     turn = turn * _unit_mm(fields)
-    affine = lps_affine([np.array(v) * turn for v in columns], np.array(origin) * turn)
+    affine = lps_affine(np.array(columns) * turn, np.array(origin) * turn)
     return affine, frozenset() if known else frozenset({ASSUMED_GEOMETRY})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,19 +116,18 @@ def check_affine(affine: Affine) -> None:
         raise Quarantined(Reason.NO_GEOMETRY, "the axes lie in one plane")
 
 
-def lps_affine(columns: Sequence[Sequence[float]], origin: Sequence[float]) -> Affine:
+def lps_affine(columns: npt.ArrayLike, origin: npt.ArrayLike) -> Affine:
     """RAS+ affine of axis vectors (one a voxel axis, in mm) and an origin given towards left and
     back; axes and coordinates that are missing in a flat image are filled in."""
-    affine = np.eye(4)
-    vectors = np.zeros((3, len(columns)))
-    for axis, vector in enumerate(columns):
-        vectors[: len(vector), axis] = vector
-    affine[:3, : len(columns)] = vectors
-    if len(columns) == 2:
+    given, start = np.asarray(columns, dtype=np.float64), np.asarray(origin, dtype=np.float64)
+    axes, length = given.shape
+    affine, vectors = np.eye(4), np.zeros((3, axes))
+    vectors[:length] = given.T
+    affine[:3, :axes] = vectors
+    if axes == 2:
         normal = np.cross(vectors[:, 0], vectors[:, 1])
-        length = np.linalg.norm(normal)
-        affine[:3, 2] = normal / length if length else normal
-    affine[: len(origin), 3] = origin
+        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0)
+    affine[: len(start), 3] = start
     affine[:2] *= -1
     return affine
 

@@ -100,7 +100,7 @@ def _affine(said: Mapping[str, str], first: np.ndarray[tuple[int], np.dtype[np.f
     origin = _numbers(said.get("Origin", "0 0 0"), 3)
     turned = np.reshape(_numbers(said.get("Direction", "1 0 0 0 1 0 0 0 1"), 9), (3, 3))
     axes = turned * np.array(spacing)
-    return lps_affine(list(axes.T), list(np.array(origin) + axes @ first))
+    return lps_affine(axes.T, np.array(origin) + axes @ first)
 
 
 def _numbers(text: str, count: int) -> list[float]:

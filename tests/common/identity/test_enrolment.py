@@ -113,7 +113,7 @@ def test_every_byte_of_a_request_counts() -> None:
 def answer_of(papers: Papers, folder: Path, name: str = "st-anna") -> EnrolmentAnswer:
     site, hub = papers.site(folder / name, name, key=KEY), papers.coordinator(folder / "hub")
     chain = (site.certificate, papers.issuing.certificate)
-    return EnrolmentAnswer(chain, papers.root.certificate, hub.certificate)
+    return EnrolmentAnswer(chain, papers.root.certificate, hub.chain)
 
 
 def test_an_answer_is_accepted_by_whom_it_is_for(tmp_path: Path, papers: Papers) -> None:
@@ -138,8 +138,8 @@ def test_an_answer_with_parts_of_others_is_refused(tmp_path: Path, papers: Paper
     for wrong in (
         EnrolmentAnswer(other.chain, good.root, good.coordinator),
         EnrolmentAnswer(good.chain, good.root, other.coordinator),
-        EnrolmentAnswer(good.chain, good.root, good.chain[0]),  # a site is no coordinator
-        EnrolmentAnswer((good.coordinator, good.chain[1]), good.root, good.coordinator),
+        EnrolmentAnswer(good.chain, good.root, good.chain),  # a site is no coordinator
+        EnrolmentAnswer(good.coordinator, good.root, good.coordinator),
         EnrolmentAnswer(good.chain[:1], good.root, good.coordinator),
     ):
         with pytest.raises(IdentityError):

@@ -104,7 +104,7 @@ def mixed(own: Credentials, other: Credentials, folder: Path) -> Credentials:
     shutil.copy(own.chain_file, folder / "chain.pem")
     shutil.copy(other.key_file, folder / "key.pem")
     return Credentials(
-        own.identity, other.key, own.certificate, own.root,
+        own.identity, other.key, own.chain, own.root,
         folder / "key.pem", folder / "chain.pem",
     )  # fmt: skip
 

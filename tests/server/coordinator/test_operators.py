@@ -18,6 +18,7 @@ from fedvox.common.identity.names import Rank
 from fedvox.common.study import dump_study
 from fedvox.server.coordinator.api import MOST_BYTES, OperatorApi
 from fedvox.server.coordinator.operators import HEADER, Doorman, Forbidden, header_for
+from fedvox.server.coordinator.studies import Studies
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_the_api_lets_viewers_look_and_operators_act(authority: Authority, tmp_p
     notes: list[tuple[str, dict[str, object]]] = []
     nodes = {"a": (True, "2026-01-01T00:00:00")}
     api = OperatorApi(
-        tmp_path, door, lambda: nodes, lambda kind, **fields: notes.append((kind, fields))
+        Studies(tmp_path), door, lambda: nodes, lambda kind, **fields: notes.append((kind, fields))
     )
 
     def ask(who: object, method: str, path: str, body: bytes = b"") -> httpx.Response:

@@ -31,13 +31,20 @@ def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path: Path, name: s
 
 def test_acts_go_from_the_states_they_are_for_and_from_no_other(tmp_path: Path) -> None:
     studies = Studies(tmp_path)
-    record = studies.propose(tiny("study.name=x"), "ann")
+    studies.propose(tiny("study.name=x"), "ann")
     for act, (sources, target) in ACTS.items():
         for state in State:
-            studies.set(record, state=state)
+            studies.set(studies.get("x"), state=state)
             if state in sources:
                 assert studies.act("x", act).state is target
             else:
                 with pytest.raises(InputError, match=f"cannot be asked to {act}"):
                     studies.act("x", act)
                 assert studies.get("x").state is state
+
+
+def test_what_was_decided_meanwhile_is_not_undone(tmp_path: Path) -> None:
+    studies = Studies(tmp_path)
+    seen = studies.propose(tiny("study.name=x"), "ann")
+    studies.act("x", "stop")
+    assert studies.set(seen, state=State.RUNNING).state is State.STOPPED

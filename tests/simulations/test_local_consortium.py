@@ -1,0 +1,63 @@
+"""A consortium of real processes over real TLS, from the kits to the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedvox.common.cli import main
+from fedvox.simulations.local.consortium import LocalConsortium, command
+
+SMALL = (
+    "simulation.sites=2", "simulation.patients=4", "training.rounds=3", "training.local_steps=2",
+    "training.evaluate_every=2", "model.channels=[4, 8]", "model.residual_units=1",
+    "training.precision=fp32", "study.name=small",
+)  # fmt: skip
+
+
+def words(settings: tuple[str, ...]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "study.toml"
+    path.write_text("")
+    return path
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory, study: Path) -> str:
+    """The model that `fedvox simulate` gives."""
+    out = tmp_path_factory.mktemp("simulated") / "run"
+    asked = ["simulate", str(study), *words(SMALL), "--out", str(out), "--quiet"]
+    assert main(asked) == 0
+    return str(json.loads((out / "summary.json").read_text())["model_sha256"])
+
+
+def test_a_consortium_gives_the_model_of_the_simulation(
+    tmp_path: Path, study: Path, simulated: str
+) -> None:
+    with LocalConsortium(tmp_path, ["north", "south"]) as consortium:
+        consortium.found()
+        consortium.start_sites()
+        told = consortium.propose(study, *SMALL)
+        assert told["state"] == "queued"
+        consortium.approve("small")
+        told = consortium.wait_done("small", 120)
+        assert told["state"] == "done", told
+        assert told["model_sha256"] == simulated
+        assert [site["name"] for site in told["sites"]] == ["north", "south"]
+        out = tmp_path / "result"
+        command("study", "result", "small", "--out", str(out), "--home", str(consortium.home))
+        summary = json.loads((out / "summary.json").read_text())
+        assert summary["model_sha256"] == simulated and summary["rounds_completed"] == 3
+        assert (out / "report.html").stat().st_size > 10_000
+        logs = [consortium.home, *(consortium.home_of(site) for site in consortium.names)]
+        files = [str(home / "audit.jsonl") for home in logs]
+        root = str(consortium.home / "identity" / "ca.pem")
+        checked = command("audit", "verify", *files, "--authority", root)
+        assert checked["holds"], checked
+        assert all(log["entries"] > 3 for log in checked["logs"])
