@@ -4,6 +4,7 @@
 # make lint       ruff, formatting, types
 # make wheel      builds the wheel, installs it apart and starts it in another directory
 # make bundle     what machines without a network install from: dist/fedvox-*.tar, signed
+# make chaos      a consortium that is harmed in every way: some 60 cases, a quarter of an hour
 # make bench      all benchmarks, or one: make bench BENCH=engine
 
 PYTHON ?= python3
@@ -38,6 +39,9 @@ wheel: $(VENV)/installed-dev
 
 bundle: $(VENV)/installed-dev
 	deploy/bundle.sh $(BIN)/python dist $(KEY)
+
+chaos: $(VENV)/installed-dev
+	PYTHONPATH=tests/support $(BIN)/python tests/chaos/run.py $(ARGS)
 
 bench: $(VENV)/installed
 	$(BIN)/python -m fedvox.simulations.bench $(BENCH)

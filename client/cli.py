@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     "deid": ("fedvox.client.ingest.cli_deid", "write de-identified copies of DICOM files"),
     "ingest": ("fedvox.client.ingest.cli_ingest", "import images and labels into a dataset"),
     "listen": ("fedvox.client.pacs.cli_listen", "take what a PACS pushes into a dataset"),
+    "pull": ("fedvox.client.pacs.cli_pull", "fetch series from a PACS into a dataset"),
     "withdraw": ("fedvox.client.ingest.cli_withdraw", "take a patient out of every dataset"),
 }
 """Name -> (module with add_arguments(parser) and run(args), one line of help)."""

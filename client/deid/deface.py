@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from fedvox.client.deid.heads import foreground, points
 
-_BROW = 0.45
+_BROW = 0.5
 """Depth of the brow below the vertex at the front."""
 _FALL = 0.55
 """How far the plane falls for each mm backwards: below the frontal lobe, down to the clivus."""

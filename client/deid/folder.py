@@ -33,6 +33,8 @@ class Report:
     """Reason -> files that were not passed on."""
     actions: Counter[str] = field(default_factory=Counter)
     """Action -> attributes."""
+    unreadable: int = 0
+    """Attributes that were removed because their values made no sense."""
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -43,6 +45,7 @@ class Report:
             "files_written": self.files_written,
             "repeated": self.repeated,
             "refused": dict(sorted(self.refused.items())),
+            "unreadable": self.unreadable,
             "actions": {SPOKEN[Action(one)]: self.actions[one] for one in sorted(self.actions)},
         }
 
@@ -102,3 +105,4 @@ def _write(path: Path, made: Instance, report: Report) -> None:
             draft.unlink(missing_ok=True)
     report.files_written += 1
     report.actions += made.counts
+    report.unreadable += made.unreadable

@@ -38,6 +38,8 @@ class Instance:
     name: Path
     """Where it belongs, made of pseudonym and remapped UIDs."""
     counts: Counter[str] = field(default_factory=Counter)
+    unreadable: int = 0
+    """Attributes whose values made no sense."""
 
 
 def deidentified(path: Path, key: SiteKey, options: Options) -> Instance:
@@ -57,7 +59,7 @@ def deidentified(path: Path, key: SiteKey, options: Options) -> Instance:
         _new_meta(dataset)
         series, uid = key.token("folder", str(dataset.SeriesInstanceUID)), dataset.SOPInstanceUID
         name = Path(key.pseudonym(patient)) / series[:16] / f"{uid}.dcm"
-        return Instance(dataset, name, scrubber.counts)
+        return Instance(dataset, name, scrubber.counts, scrubber.unreadable)
 
 
 def _read(path: Path) -> FileDataset:

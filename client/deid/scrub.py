@@ -36,6 +36,8 @@ class Scrubber:
     """Words that name somebody in this file."""
     counts: Counter[str] = field(default_factory=Counter)
     """How often each action was taken."""
+    unreadable: int = 0
+    """Attributes that were removed because their values made no sense."""
 
     def scrub(self, dataset: Dataset, depth: int = 0) -> None:
         """Changes the dataset in place."""
@@ -51,6 +53,7 @@ class Scrubber:
                 action = self._action(element, is_code)
                 self._apply(dataset, element, action, depth)
             except Exception:  # what cannot be read cannot be judged
+                self.unreadable += 1
                 self._remove(dataset, tag)
             else:
                 self.counts[action] += 1

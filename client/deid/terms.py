@@ -72,10 +72,12 @@ def vocabulary() -> frozenset[str]:
 def meanings() -> dict[tuple[str, str], str]:
     """What standard codes mean: (scheme, value) -> words."""
     from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
 
     found: dict[tuple[str, str], str] = {}
     for scheme in ("DCM", "SCT", "UCUM"):
         known = getattr(codes, scheme)
         for code in (getattr(known, name) for name in dir(known)):
-            found[scheme, code.value] = code.meaning
+            if isinstance(code, Code):
+                found[scheme, code.value] = code.meaning
     return found

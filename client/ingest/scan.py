@@ -43,7 +43,7 @@ HU = "hu"
 class Scan:
     """One image with its geometry, as it came; identifiers included, for the ingest alone."""
 
-    image: Voxels
+    image: Voxels = field(repr=False)
     """[channels, x, y, z]; not necessarily contiguous in that order. Planar images: z is 1."""
     affine: Affine
     """4 x 4, voxel index to millimetres in RAS+; sheared where the flags say `gantry-tilt`."""

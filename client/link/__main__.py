@@ -25,6 +25,7 @@ from fedvox.common.audit.trail import IDENTITY, trail
 from fedvox.common.errors import FedvoxError
 from fedvox.common.home import add_home, home_of
 from fedvox.common.identity.credentials import Credentials
+from fedvox.common.memory import give_large_blocks_back
 from fedvox.common.supervised import die_with_parent, say_ready
 
 
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     home = home_of(args)
     die_with_parent()
+    give_large_blocks_back()
     _log_lines(args.json)
     SiteSettings.load(home)
     with TrainerStub(socket_of(home)) as trainer:

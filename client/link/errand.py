@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from flwr.app import Message, RecordDict
 
@@ -18,13 +20,26 @@ from fedvox.client.link.recording import Notary, study_named
 from fedvox.client.link.translate import content_of, request_of
 from fedvox.common import __version__
 from fedvox.common.codec import CodecError
-from fedvox.common.errors import Refusal, SiteError
+from fedvox.common.errors import FedvoxError, Refusal, SiteError
 from fedvox.common.fab import TASK, fab_hash
 from fedvox.common.identity.keys import PublicKey
 
 log = logging.getLogger(__name__)
 _OWN_SETTINGS = ("closed", "fedvox")
 """Settings that are meant for the link; the trainer does not get them."""
+
+
+class NoLonger(FedvoxError):
+    """Nobody waits for the answer to a message any more."""
+
+
+class _HandedOver(dict[str, bytes]):
+    """Groups that are let go of as they are sent: an answer is as large again."""
+
+    def values(self) -> Any:
+        """Each group, once."""
+        while self:
+            yield self.pop(next(iter(self)))
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class Errands:
         self._notary = notary
         self._stop = stop
         self._bounds = bounds
+        self._over = threading.Event()
         self.working: Working | None = None
 
     @property
@@ -72,7 +88,7 @@ class Errands:
         fetch: Callable[[], Message],
         coordinator: PublicKey | None,
     ) -> RecordDict:
-        """The content of the answer to a message."""
+        """The content of the answer to a message; NoLonger where nobody waits for one."""
         request: RequestHead | None = None
         try:
             self._check_run(run)
@@ -80,23 +96,30 @@ class Errands:
             self._check_version(request)
             if closed := request.settings.get("closed"):
                 self._notary.closed(str(closed), coordinator)
-            head, sent = self._asked(_for_trainer(request), groups, instruction)
+            self._begin(request, instruction)
+            head, sent = self._asked(request, groups, fetch)
         except CodecError as error:
             self._notary.refused("unreadable", detail=str(error))
             head, sent = self._refusal(request, Refusal.WEIGHTS), {}
         except SiteError as error:
             head, sent = self._refusal(request, error.refusal), {}
+        finally:
+            self.working = None
         facts = self._notary.sent(request, head, sent) if request is not None else {}
         return content_of(replace(head, facts={**head.facts, **facts}), sent)
 
     def cancel(self) -> None:
-        """Stops what the trainer does: nobody waits for it any more."""
+        """Stops what is being done: nobody waits for it any more."""
         working = self.working
         if working is not None:
-            try:
+            self._over.set()
+            with suppress(TrainerUnavailable):
                 self._trainer.cancel(working.study_sha256)
-            except TrainerUnavailable:
-                return
+
+    def _begin(self, request: RequestHead, instruction: Instruction) -> None:
+        self._over.clear()
+        _, study_sha256 = study_named(request.study)
+        self.working = Working(instruction.run_id, study_sha256)
 
     def _check_run(self, run: RunSaid) -> None:
         """Only the app without code is known here; nothing that a run brings is ever looked at."""
@@ -118,25 +141,34 @@ class Errands:
             raise SiteError(Refusal.VERSION)
 
     def _asked(
-        self, request: RequestHead, groups: dict[str, bytes], instruction: Instruction
+        self, request: RequestHead, groups: dict[str, bytes], fetch: Callable[[], Message]
     ) -> tuple[ReplyHead, dict[str, bytes]]:
         """The trainer's answer; a trainer that is not there is waited for."""
-        pace, begun = Pace(0.1, 5.0), time.monotonic()
-        _, study_sha256 = study_named(request.study)
-        self.working = Working(instruction.run_id, study_sha256)
-        try:
-            while True:
-                try:
-                    head, sent = self._trainer.ask(request, groups, self._bounds.deadline_s)
-                    return replace(head, site=self._site), sent
-                except TrainerUnavailable as error:
-                    if time.monotonic() - begun > self._bounds.trainer_s:
-                        log.error("the trainer is not there: %s", error)
-                        raise SiteError(Refusal.INTERNAL) from None
-                if self._stop.wait(pace.next_s()):
-                    raise SystemExit(0)
-        finally:
-            self.working = None
+        pace, until = Pace(0.1, 5.0), time.monotonic() + self._bounds.trainer_s
+        while True:
+            try:
+                handed = _HandedOver(groups)
+                groups.clear()
+                head, sent = self._trainer.ask(
+                    _for_trainer(request), handed, self._bounds.deadline_s
+                )
+                return replace(head, site=self._site), sent
+            except TrainerUnavailable:
+                self._await_trainer(pace, until)
+            _, groups = request_of(fetch())
+
+    def _await_trainer(self, pace: Pace, until: float) -> None:
+        """Returns when the trainer is there; a refusal after too long."""
+        while True:
+            if self._stop.wait(pace.next_s()) or self._over.is_set():
+                raise NoLonger("nobody waits for the answer")
+            try:
+                self._trainer.health()
+                return
+            except TrainerUnavailable as error:
+                if time.monotonic() > until:
+                    log.error("%s", error)
+                    raise SiteError(Refusal.INTERNAL) from None
 
     def _refusal(self, request: RequestHead | None, refusal: Refusal) -> ReplyHead:
         facts = {"fedvox": __version__} if refusal is Refusal.VERSION else {}

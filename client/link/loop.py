@@ -13,7 +13,7 @@ from pathlib import Path
 from fedvox.client.contract.stub import TrainerStub
 from fedvox.client.joining.dialling import Proxy
 from fedvox.client.link.dial import Line, Refused, Unreachable
-from fedvox.client.link.errand import Bounds, Errands
+from fedvox.client.link.errand import Bounds, Errands, NoLonger
 from fedvox.client.link.fleet import Fleet, Instruction
 from fedvox.client.link.pace import Pace
 from fedvox.client.link.recording import Notary, Recorder
@@ -134,6 +134,8 @@ def _do(fleet: Fleet, line: Line, errands: Errands, instruction: Instruction) ->
         if not error.is_over:
             raise
         log.info("dropped: its run is over (%s)", error.code)
+    except NoLonger:
+        log.info("dropped: its run is over")
     with suppress(Refused):
         fleet.done_with(instruction)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from fedvox.client.pacs.options import add_ingest_options, add_listening, add_tls
 from fedvox.common.home import add_home
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
-    from fedvox.client.pacs.options import add_ingest_options, add_listening, add_tls
-
     add = parser.add_argument
     add_home(parser)
     add("--dataset", required=True, metavar="NAME", help="the dataset to import into")
@@ -41,13 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Listens until SIGTERM."""
     import json
-    import signal
-    import sys
     import threading
 
     from fedvox.client.pacs.ingesting import IngestCommand
     from fedvox.client.pacs.listen import Emptying, Rest, listen
     from fedvox.client.pacs.options import ingest_options, limits_of
+    from fedvox.client.pacs.pulling import say, stopping
     from fedvox.client.pacs.receiver import Receiver
     from fedvox.client.pacs.refused import RefusedLog
     from fedvox.client.pacs.silence import silence
@@ -55,14 +53,9 @@ def run(args: argparse.Namespace) -> int:
     from fedvox.common.home import home_of
     from fedvox.common.supervised import say_ready
 
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
     home, own, stop = home_of(args), _listening(args), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     refused, rest = RefusedLog(home), Rest(args.quiet_s)
-    with silence(), Spool(home, args.dataset, "listen", limits_of(args)) as spool:
+    with silence(), stopping(stop), Spool(home, args.dataset, "listen", limits_of(args)) as spool:
         ingest = IngestCommand(home, args.dataset, ingest_options(args), stop)
         emptying = Emptying(spool, ingest, say)
         with Receiver(own, spool.begin, spool.store, refused, rest.touched) as receiver:

@@ -113,16 +113,16 @@ class DimseArchive:
 
     def fetch(self, series: Series) -> int:
         """C-MOVE to our own SCP, or C-GET; the sub-operations that the PACS calls successful."""
-        from pydicom.dataset import Dataset
 
         self._into.expect(series)
         deadline = time.monotonic() + _LONGEST_FETCH_S
-        status: Dataset | None = None
+        last: Dataset | None = None
         with self._usable():
             for status, _ in self._retrieval(series):
+                last = status
                 if time.monotonic() > deadline:  # it says again and again that there is more
                     raise self._lost()
-        return self._outcome(status)
+        return self._outcome(last)
 
     def _retrieval(self, series: Series) -> Iterator[tuple[Dataset, Dataset | None]]:
         from pydicom.dataset import Dataset

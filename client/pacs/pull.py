@@ -107,18 +107,18 @@ class Pull:
             todo = self._record.missing()
             self.pulled.found = len(todo)
             return todo
-        todo = []
+        new: dict[tuple[str, str], Series] = {}
+        seen: set[tuple[str, str]] = set()
         for series in find(self._archive, wanted, self._missed):
             tokens = self._tokens(series)
-            if self._record.found(*tokens, series) in (State.FETCHED, State.INGESTED):
-                self.pulled.present += 1
-            else:
-                todo.append(series)
-            self.pulled.found += 1
+            seen.add(tokens)
+            if self._record.found(*tokens, series) in (State.FOUND, State.FAILED):
+                new[tokens] = series
             if self._stop.is_set():
                 break
+        self.pulled.found, self.pulled.present = len(seen), len(seen) - len(new)
         self._say(f"{self.pulled.found} series found, {self.pulled.present} of them are here")
-        return sorted(todo, key=self._tokens)
+        return [new[tokens] for tokens in sorted(new)]
 
     def _tokens(self, series: Series) -> tuple[str, str]:
         study = self._spool.study_token(series.study_uid)
@@ -169,8 +169,11 @@ class Pull:
             self._next = time.monotonic() + 60 / self._pace.per_minute
 
     def _empty(self) -> None:
-        done = self._emptying.turn(self._spool.studies())
-        self._record.ingested(study_of(path) for path in done)
+        while True:
+            done = self._emptying.turn(self._spool.studies())
+            self._record.ingested(study_of(path) for path in done)
+            if (not self._spool.studies() and not done) or self._stop.is_set():
+                return
 
     def _tidy(self) -> None:
         """Goes on where an earlier run was cut off: parts of series are dropped."""

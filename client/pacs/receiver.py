@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Self
 from fedvox.client.pacs import association
 from fedvox.client.pacs.allow import AllowList, plain_address
 from fedvox.client.pacs.classes import STORED, SYNTAXES
+from fedvox.client.pacs.part import Part
 from fedvox.client.pacs.reasons import Reason, Unfetched
 from fedvox.client.pacs.refused import RefusedLog, Why
-from fedvox.client.pacs.part import Part
 from fedvox.client.pacs.spool import Stored
 from fedvox.client.pacs.tls import TlsFiles
 from fedvox.common.errors import InputError

@@ -9,8 +9,8 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from contextlib import contextmanager
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path

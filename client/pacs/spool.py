@@ -47,20 +47,20 @@ class Spool:
     """One process's spool for one dataset. Use it as a context manager; threads may share it."""
 
     def __init__(self, home: Path, dataset: str, use: str, limits: Limits | None = None) -> None:
-        self._folder = home / "pacs" / Place(home, dataset).name / use
+        self.folder = home / "pacs" / Place(home, dataset).name / use
         self._key = SiteKey.of(home)
         self._limits = limits or Limits()
-        self._lock = RunLock(self._folder)
+        self._lock = RunLock(self.folder)
         self._changing = threading.Lock()
 
     def __enter__(self) -> Self:
-        for folder in (self._folder.parent.parent, self._folder.parent, self._folder):
+        for folder in (self.folder.parent.parent, self.folder.parent, self.folder):
             make_private_folder(folder)
         try:
             self._lock.acquire()
         except RunInUseError:
             raise RunInUseError(
-                f"{self._folder}: another process is at this work for this dataset; wait for it to "
+                f"{self.folder}: another process is at this work for this dataset; wait for it to "
                 "end, or stop it"
             ) from None
         with writing(self.arriving):
@@ -80,15 +80,15 @@ class Spool:
     @property
     def arriving(self) -> Path:
         """Where objects are written while they come."""
-        return self._folder / "arriving"
+        return self.folder / "arriving"
 
     @property
     def _studies(self) -> Path:
-        return self._folder / "studies"
+        return self.folder / "studies"
 
     @property
     def _taken(self) -> Path:
-        return self._folder / "taken"
+        return self.folder / "taken"
 
     def begin(self) -> Part:
         """A file for an object that begins to come."""

@@ -149,10 +149,10 @@ class LocalConsortium:
         """Invites a site and has it join over the network."""
         kit = self.folder / f"{site}.kit"
         command("consortium", "invite", site, "--out", str(kit), "--home", str(self.home))
-        routed = self._route(site, self.port)
-        if routed != self.port:
-            kit.write_text(kit.read_text().replace(f":{self.port}", f":{routed}"))
-        command("site", "join", str(kit), "--home", str(self.home_of(site)), "--data", data)
+        home = self.home_of(site)
+        command("site", "join", str(kit), "--home", str(home), "--data", data)
+        routed, settings = self._route(site, self.port), home / "site.toml"
+        settings.write_text(settings.read_text().replace(f":{self.port}", f":{routed}"))
 
     def start_sites(self) -> None:
         """Starts every site's trainer and link."""

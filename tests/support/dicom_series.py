@@ -13,6 +13,8 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
@@ -164,3 +166,37 @@ def _lengthen(ds: Dataset) -> None:
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T-1", "SRT", "Chest"
     ds.ProcedureCodeSequence = Items([code])
     ds.RequestAttributesSequence = Items([code])
+
+
+def enhanced(series: Series, voxels: npt.NDArray[Any] | None = None) -> FileDataset:
+    """The whole series as one multi-frame object, frames in reverse order of position."""
+    slices = datasets(series, voxels)[::-1]
+    ds = slices[0]
+    sop_class = EnhancedCTImageStorage if series.modality == "CT" else EnhancedMRImageStorage
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = sop_class
+    ds.NumberOfFrames = len(slices)
+    ds.PixelData = b"".join(part.PixelData for part in slices)
+    shared, frames = Dataset(), []
+    shared.PlaneOrientationSequence = Items([_moved(slices[-1], "ImageOrientationPatient")])
+    shared.PixelMeasuresSequence = Items([_moved(slices[-1], "PixelSpacing", "SliceThickness")])
+    for part in slices:
+        frame = Dataset()
+        frame.PlanePositionSequence = Items([_moved(part, "ImagePositionPatient")])
+        if "RescaleSlope" in part:
+            names = ("RescaleSlope", "RescaleIntercept")
+            frame.PixelValueTransformationSequence = Items([_moved(part, *names)])
+        frames.append(frame)
+    for keyword in ("ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        if keyword in ds:
+            delattr(ds, keyword)
+    ds.SharedFunctionalGroupsSequence = Items([shared])
+    ds.PerFrameFunctionalGroupsSequence = Items(frames)
+    return ds
+
+
+def _moved(source: Dataset, *keywords: str) -> Dataset:
+    moved = Dataset()
+    for keyword in keywords:
+        setattr(moved, keyword, source[keyword].value)
+        delattr(source, keyword)
+    return moved

@@ -12,9 +12,9 @@ from typing import Any
 
 import enrolment
 
+from fedvox.client.joining.dialling import Proxy
 from fedvox.client.joining.join import Wish, join
 from fedvox.client.link.dial import Line
-from fedvox.client.joining.dialling import Proxy
 from fedvox.common.identity.credentials import Credentials
 from fedvox.server.consortium.admission import invite
 from fedvox.server.consortium.members import revoke_site

@@ -91,9 +91,10 @@ class Line:
         ends = {writer, onward[1]}
         self._ends |= ends
         try:
-            await asyncio.gather(
-                self._pass(reader, onward[1], up=True), self._pass(onward[0], writer, up=False)
-            )
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(
+                    self._pass(reader, onward[1], up=True), self._pass(onward[0], writer, up=False)
+                )
         finally:
             self._ends -= ends
             for end in ends:

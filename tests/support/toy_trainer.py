@@ -1,6 +1,11 @@
-"""A trainer for tests of the link: the contract, and a function for the work."""
+"""A trainer for tests of the link: the contract, and a function for the work.
+
+python toy_trainer.py HOME      as a process of its own
+"""
 
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +26,17 @@ from fedvox.common.codec import decode, encode
 Work = Callable[[RequestHead, Mapping[str, bytes]], tuple[ReplyHead, dict[str, bytes]]]
 
 
-def adds_one(
+def adds_round(
     request: RequestHead, groups: Mapping[str, bytes]
 ) -> tuple[ReplyHead, dict[str, bytes]]:
-    """As if training had added one to every weight."""
+    """As if training had added a little more than the round's number to every weight."""
     if request.kind == "describe":
         return ReplyHead("", examples=3, facts={"contract": "c"}), {}
     weights = decode(groups["weights"])
-    update = {name: np.ones_like(array) * request.round for name, array in weights.items()}
+    rng = np.random.default_rng((os.getpid(), request.round))  # equal chunks would be sent once only
+    update = {
+        name: rng.random(array.shape, np.float32) + request.round for name, array in weights.items()
+    }
     head = ReplyHead("", request.round, request.weights_sha256, 3, figures={"loss": 0.5})
     return head, {"update": encode(update)}
 
@@ -37,7 +45,7 @@ def adds_one(
 class ToyTrainer(TrainerServicer):  # type: ignore[misc]
     """Counts what it was asked for."""
 
-    work: Work = adds_one
+    work: Work = adds_round
     asked: list[RequestHead] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
 
@@ -83,3 +91,9 @@ def serving_trainer(home: Path, toy: ToyTrainer) -> Iterator[ToyTrainer]:
     finally:
         server.stop(0).wait(5)
         threading.Event().wait(0.01)
+
+
+if __name__ == "__main__":
+    with serving_trainer(Path(sys.argv[1]), ToyTrainer()):
+        print("ready", flush=True)
+        sys.stdin.read()

@@ -11,7 +11,7 @@ import numpy as np
 
 from fedvox.client.ingest.labels.canvas import Structure
 from fedvox.client.ingest.labels.objects import attribute, read_object, vector, whole
-from fedvox.client.ingest.labels.stored import Plane, stored_planes
+from fedvox.client.ingest.labels.stored import Plane, is_compressed, stored_planes
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import Affine
 
@@ -111,7 +111,7 @@ def _check_size(dataset: Any, columns: int, rows: int, groups: int) -> None:
     bits = whole(dataset, "BitsAllocated", 1)
     if bits not in (1, 8, 16) or whole(dataset, "SamplesPerPixel", 1) != 1:
         raise Quarantined(Reason.UNREADABLE, "pixels of a segmentation that are no numbers")
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+    if not is_compressed(dataset):
         wanted = (columns * rows * frames * bits + 7) // 8
         if len(dataset.PixelData) < wanted:
             raise Quarantined(

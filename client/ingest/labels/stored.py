@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fedvox.client.ingest.labels.objects import attribute, whole
 from fedvox.client.ingest.reading.elements import Damaged
 from fedvox.client.ingest.reading.encapsulated import Decoder
 from fedvox.client.ingest.reading.frames import Shared, frames_of
-from fedvox.client.ingest.reading.header import read_header
+from fedvox.client.ingest.reading.header import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    read_header,
+)
 from fedvox.client.ingest.reasons import Quarantined, Reason
 
 Plane = npt.NDArray[Any]
@@ -23,10 +30,19 @@ _decoder = Decoder()
 
 def stored_planes(path: Path, dataset: Any, indices: Sequence[int]) -> Iterator[Plane]:
     """Values [row, column] of the frames at these indices."""
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+    if is_compressed(dataset):
         yield from _decoded(path, indices)
     else:
         yield from _native(dataset, indices)
+
+
+def is_compressed(dataset: Any) -> bool:
+    """Whether the planes are compressed one by one, as far as the file says."""
+    return _syntax(dataset) not in ("", IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN)
+
+
+def _syntax(dataset: Any) -> str:
+    return str(attribute(getattr(dataset, "file_meta", None), "TransferSyntaxUID", ""))
 
 
 def _decoded(path: Path, indices: Sequence[int]) -> Iterator[Plane]:
@@ -43,9 +59,9 @@ def _decoded(path: Path, indices: Sequence[int]) -> Iterator[Plane]:
 
 def _native(dataset: Any, indices: Sequence[int]) -> Iterator[Plane]:
     """One bit, or one or two bytes a pixel; bits run on from frame to frame."""
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    bits, data, count = int(dataset.BitsAllocated), dataset.PixelData, rows * columns
-    order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
+    bits, data, count = whole(dataset, "BitsAllocated", 1), dataset.PixelData, rows * columns
+    order = ">" if _syntax(dataset) == BIG_ENDIAN else "<"
     for index in indices:
         if bits == 1:
             first, skip = divmod(index * count, 8)

@@ -120,22 +120,29 @@ class Decoder:
                 yield from self._of_file(list(group))
 
     def _of_file(self, frames: Sequence[Frame]) -> Iterator[npt.NDArray[Any]]:
-        order = sorted(range(len(frames)), key=lambda index: frames[index].number)
-        finished = False
         try:
-            child = self._at_hand()
-            child.ask(_request([frames[index] for index in order]))
-            deadline = time.monotonic() + PATIENCE_S + PATIENCE_S_A_FRAME * len(frames)
-            decoded = {index: _checked(child.frame(deadline), frames[index]) for index in order}
-            finished = True
+            try:
+                yield from self._asked(frames)
+            except (EOFError, BrokenPipeError):  # it may have been ended from outside, meanwhile
+                yield from self._asked(frames)
         except TimeoutError:
             raise Quarantined(Reason.PIXEL_DATA_DAMAGED, "decoding it took too long") from None
         except (EOFError, BrokenPipeError, ValueError, MemoryError):
             raise Quarantined(Reason.PIXEL_DATA_DAMAGED, "the decoder crashed on it") from None
-        finally:
-            if not finished:  # frames nobody waits for may be on their way
-                self.close()
-        yield from (decoded.pop(index) for index in range(len(frames)))
+
+    def _asked(self, frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
+        order = sorted(range(len(frames)), key=lambda index: frames[index].number)
+        deadline = time.monotonic() + PATIENCE_S + PATIENCE_S_A_FRAME * len(frames)
+        try:
+            child = self._at_hand()
+            child.ask(_request([frames[index] for index in order]))
+            decoded = {index: child.frame(deadline) for index in order}
+        except Quarantined:  # the process said so itself, and waits for the next request
+            raise
+        except BaseException:  # frames nobody waits for may be on their way
+            self.close()
+            raise
+        return [_checked(decoded[index], frames[index]) for index in range(len(frames))]
 
     def _at_hand(self) -> _Child:
         if self._owner != os.getpid():  # a fork has its parent's process at hand, not its own

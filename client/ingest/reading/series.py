@@ -6,7 +6,6 @@ import filecmp
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from fedvox.client.ingest.reading.frames import Common, Frame
 from fedvox.client.ingest.reading.geometry import Stack, projection, stacked
 from fedvox.client.ingest.reading.kinds import PROJECTIONS, check_kind
+from fedvox.client.ingest.reading.layouts import LAYOUTS_AT_MOST, Layout, layouts_of
 from fedvox.client.ingest.reading.phases import phases
 from fedvox.client.ingest.reading.pixels import VOXELS_AT_MOST, check_pixels
 from fedvox.client.ingest.reasons import Quarantined, Reason
@@ -22,32 +22,8 @@ from fedvox.client.ingest.scan import Findings, ScanRef, SetAside, merged
 READER = "dicom"
 UNEXPECTED = "unexpected:"
 """Begins the detail of what should have been foreseen."""
-_SAME_DIRECTION = 1e-3
-_SAME_SPACING_MM = 1e-4
-_LAYOUTS_AT_MOST = 64
 _STACK_FROM = 3
 """Beside another stack of the series fewer slices than this are no stack."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What all slices of a stack share."""
-
-    common: Common
-
-    def fits(self, other: Common) -> bool:
-        """Whether frames of `other` can lie in the same stack."""
-        return self.same_size(other) and _near(
-            self.common.orientation, other.orientation, _SAME_DIRECTION
-        )
-
-    def same_size(self, other: Common) -> bool:
-        """Whether rows, columns, spacing and frame of reference are equal."""
-        own = self.common
-        return (
-            (own.rows, own.columns, own.modality, own.frame_of_reference)
-            == (other.rows, other.columns, other.modality, other.frame_of_reference)
-        ) and _near(own.spacing_mm, other.spacing_mm, _SAME_SPACING_MM)
 
 
 def findings_of(frames: Iterable[Frame], broken: Set[str] = frozenset()) -> Findings:
@@ -84,9 +60,9 @@ def _series(frames: list[Frame], broken: bool) -> Findings:
     if broken and usable:
         verdict = Quarantined(Reason.UNREADABLE, "another file of the series is damaged")
         return merged([companions, *refused, _aside(usable, verdict)])
-    layouts = _layouts(usable)
-    if len(layouts) > _LAYOUTS_AT_MOST:
-        verdict = Quarantined(Reason.MIXED_ORIENTATIONS, f"more than {_LAYOUTS_AT_MOST} layouts")
+    layouts = layouts_of(usable)
+    if len(layouts) > LAYOUTS_AT_MOST:
+        verdict = Quarantined(Reason.MIXED_ORIENTATIONS, f"more than {LAYOUTS_AT_MOST} layouts")
         return merged([companions, *refused, _aside(usable, verdict)])
     parts = [_layout(own, layouts) for own in layouts]
     return merged([companions, *refused, *parts])
@@ -134,23 +110,6 @@ def _verdict(common: Common, has_pixels: bool) -> Quarantined | None:
     except Quarantined as verdict:
         return verdict
     return None
-
-
-def _layouts(frames: Iterable[Frame]) -> list[tuple[Layout, list[Frame]]]:
-    layouts: list[tuple[Layout, list[Frame]]] = []
-    known: dict[Common, list[Frame]] = {}
-    for frame in frames:
-        own = known.get(frame.common)
-        if own is None:
-            own = next((own for layout, own in layouts if layout.fits(frame.common)), None)
-            if own is None and len(layouts) > _LAYOUTS_AT_MOST:
-                return layouts
-            if own is None:
-                own = []
-                layouts.append((Layout(frame.common), own))
-            known[frame.common] = own
-        own.append(frame)
-    return layouts
 
 
 def _layout(
@@ -251,10 +210,4 @@ def _aside(frames: Sequence[Frame], verdict: Quarantined) -> Findings:
         set_aside=(
             SetAside(verdict.reason, files, verdict.detail, common.patient, common.series_uid),
         )
-    )
-
-
-def _near(one: Sequence[float], other: Sequence[float], tolerance: float) -> bool:
-    return len(one) == len(other) and all(
-        abs(a - b) <= tolerance for a, b in zip(one, other, strict=True)
     )

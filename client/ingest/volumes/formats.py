@@ -19,6 +19,8 @@ SUFFIXES = (
 )  # fmt: skip
 """Of files that hold an image, the longer before the shorter."""
 _HEAD_BYTES = 4096
+_LONGEST_HEADER = 540
+"""Of the formats that are also gzipped."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -53,7 +55,7 @@ def format_of(head: bytes) -> Format | None:
     """The format of a file that begins like this."""
     if head.startswith(_GZIP):
         try:
-            head = zlib.decompressobj(wbits=31).decompress(head, _HEAD_BYTES)
+            head = zlib.decompressobj(wbits=31).decompress(head, _LONGEST_HEADER)
         except zlib.error:
             return None
     return next((form for form in FORMATS if form.is_one(head)), None)

@@ -11,6 +11,7 @@ from fedvox.client.ingest.volumes.formats import stem
 _MASK_FOLDER = re.compile(
     r"labels?(tr|ts|val)?|masks?|segmentations?|segs?|rois?|annotations?", re.I
 )
+_IMAGE_FOLDER = re.compile(r"(images?|scans?|volumes?)(tr|ts|val)?", re.I)
 _MASK_WORD = r"masks?|d?seg|segmentations?|labels?|rois?|gt|annotations?"
 _IMAGE_WORD = r"images?|img|scan|volume|data"
 _MASK_END = re.compile(rf"(?:^|[_\-.])(?:{_MASK_WORD})$", re.I)
@@ -52,10 +53,18 @@ def named(path: Path, is_mask: bool = False) -> Named:
     """What the name says; `is_mask` where the person has said so already."""
     name = stem(path)
     mask_name = _MASK_END.search(name) is not None or path.name.lower().split(".")[1:2] == ["seg"]
-    in_masks = _MASK_FOLDER.fullmatch(path.parent.name) is not None
+    in_masks = _in_masks(path) and not _IMAGE_END.search(name)
     derived = "derivatives" in path.parts and bool(entities(path).get("sub"))
     key = _IMAGE_END.sub("", _MASK_END.sub("", name))
     return Named(path, key or path.parent.name, is_mask or mask_name or in_masks or derived)
+
+
+def _in_masks(path: Path) -> bool:
+    """Whether its folder is one of masks, or lies in one as one of several patients' folders."""
+    if _MASK_FOLDER.fullmatch(path.parent.name):
+        return True
+    within = _MASK_FOLDER.fullmatch(path.parent.parent.name) is not None
+    return within and _IMAGE_FOLDER.fullmatch(path.parent.name) is None
 
 
 def entities(path: Path) -> dict[str, str]:
@@ -84,11 +93,11 @@ def structure_of(mask: Named, image: Named) -> str | None:
 
 
 def distance(mask: Named, image: Named) -> int:
-    """How far apart they lie: 0 in one folder, 1 in folders side by side, 2 in a folder of the
-    other's, 3 anywhere."""
+    """How far apart they lie: 0 in one folder, 1 in folders side by side or of one name, 2 in a
+    folder of the other's, 3 anywhere."""
     if mask.folder == image.folder:
         return 0
-    if mask.folder.parent == image.folder.parent:
+    if mask.folder.parent == image.folder.parent or mask.folder.name == image.folder.name:
         return 1
     near = mask.folder.parent == image.folder or image.folder.parent == mask.folder
     return 2 if near else 3

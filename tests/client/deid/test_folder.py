@@ -9,7 +9,9 @@ import pytest
 from command import fedvox
 from dicom_series import Series, datasets, write
 from planted import planted_export
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from fedvox.client.deid.folder import Report, deidentify_folder
@@ -64,6 +66,7 @@ def test_the_report_counts_and_names_nobody(tmp_path: Path) -> None:
     assert (report["files_read"], report["files_written"], report["repeated"]) == (12, 8, 4)
     assert report["refused"] == {"not-an-image": 3, "secondary-capture": 1}
     assert report["actions"]["removed"] > 400
+    assert report["unreadable"] == 0
     assert planted.found_in(said.out.encode()) == []
 
 
@@ -118,7 +121,7 @@ def test_dates_of_a_patient_move_by_the_same_days(tmp_path: Path) -> None:
     early, late = datasets(Series(2))
     early.StudyDate, late.StudyDate = "20200102", "20210310"
     early.AcquisitionDateTime = "20200102101112.5+0100"
-    early.ContentDate = "garbage"
+    early[0x00080023] = RawDataElement(Tag(0x00080023), "DA", 8, b"garbage ", 0, False, True)
     early.PatientBirthDate = "19500101"
     write(tmp_path / "in", [early, late])
     deid(tmp_path / "in", tmp_path / "out", Options(dates=True))
@@ -169,17 +172,13 @@ def test_the_transfer_syntax_stays(tmp_path: Path, syntax: UID) -> None:
         ds.compress(RLELossless, generate_instance_uid=False)
         ds.save_as(tmp_path / "in.dcm", enforce_file_format=True)
     else:
-        if syntax is ExplicitVRBigEndian:
-            ds.PixelData = pixels.astype(">i2").tobytes()
+        little = syntax is not ExplicitVRBigEndian
+        ds.PixelData = pixels.astype("<i2" if little else ">i2").tobytes()
         ds.file_meta.TransferSyntaxUID = syntax
-        pydicom.dcmwrite(
-            tmp_path / "in.dcm",
-            ds,
-            implicit_vr=syntax is ImplicitVRLittleEndian,
-            little_endian=syntax is not ExplicitVRBigEndian,
-            force_encoding=True,
-            enforce_file_format=True,
-        ) if syntax is not RLELossless else None
+        again = Dataset()
+        again.update({element.tag: element for element in ds})
+        again.file_meta = ds.file_meta
+        again.save_as(tmp_path / "in.dcm", enforce_file_format=True)
     deid(tmp_path / "in.dcm", tmp_path / "out")
     (made,) = written(tmp_path / "out")
     assert made.file_meta.TransferSyntaxUID == syntax
@@ -203,9 +202,7 @@ def test_an_empty_folder_is_told_by_the_status(tmp_path: Path) -> None:
 
 def test_pydicoms_own_files_make_no_trouble(tmp_path: Path) -> None:
     """Many of them are broken on purpose: each is written whole or refused."""
-    from pydicom.data import get_testdata_files
-
-    found = [Path(name) for name in get_testdata_files("*.dcm")][::4]
+    found = sorted((Path(pydicom.__file__).parent / "data" / "test_files").glob("*.dcm"))[::4]
     (tmp_path / "in").mkdir()
     for number, path in enumerate(found):
         (tmp_path / "in" / f"{number}.dcm").symlink_to(path)
@@ -219,5 +216,6 @@ def test_pydicoms_own_files_make_no_trouble(tmp_path: Path) -> None:
     with hushed():
         report = deid(tmp_path / "in", tmp_path / "out")
     assert report.files_read == report.files_written + report.refused.total()
-    assert report.files_written > 5
+    assert report.files_written >= 5
+    assert {"not-an-image", "secondary-capture"} <= set(report.refused)
     assert not list((tmp_path / "out").rglob("*.part"))

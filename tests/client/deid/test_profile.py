@@ -46,7 +46,10 @@ def test_the_standards_actions(
     assert action_for(keyword, vr, options) is optional
 
 
-@pytest.mark.parametrize("vr", "AE AS DA DT LO LT PN SH ST TM UC UR UT OB OW OF UN".split())
+REMOVED = "AE AS DA DT LO LT PN SH ST TM UC UR UT OB OW OF UN"
+
+
+@pytest.mark.parametrize("vr", REMOVED.split())
 def test_what_nobody_listed_is_removed_where_it_could_hold_a_persons_words(vr: str) -> None:
     for options in (BASIC, EVERY):
         assert action_for("", vr, options) is Action.REMOVE

@@ -5,7 +5,6 @@ import threading
 import time
 from pathlib import Path
 
-from ledgers import sha  # noqa: F401
 from trainers import approve, groups, new_home, phantoms, train, trainer
 
 from fedvox.client.contract.stub import TrainerUnavailable
@@ -13,9 +12,10 @@ from fedvox.client.ledger.entry import Kind
 from fedvox.client.ledger.places import places
 from fedvox.client.ledger.verify import look
 from fedvox.common.errors import Refusal
+from fedvox.common.study import study_hash
 from fedvox.common.tasks.task import initial_weights
 
-PRIVATE = ("privacy.mode=patient", "privacy.noise_multiplier=5.0", "training.local_steps=150")
+PRIVATE = ("privacy.mode=patient", "privacy.noise_multiplier=20.0", "training.local_steps=8")
 
 
 def kinds(home: Path) -> list[str]:
@@ -25,29 +25,42 @@ def kinds(home: Path) -> list[str]:
     return [str(link.entry["kind"]) for link in found.links]
 
 
+def until_charged(home: Path) -> None:
+    end = time.monotonic() + 60
+    while not places(home) or kinds(home)[-1] != Kind.RESERVED:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_a_round_is_charged_once_however_often_it_is_begun(tmp_path: Path) -> None:
+    """Cancelled by the link, then killed, then done, then asked for again."""
     study = phantoms(*PRIVATE)
     home, weights = new_home(tmp_path / "h"), initial_weights(study)
     approve(home, study)
     head, sent = train(study, 1, weights), groups(weights)
+    answers: list[Refusal | TrainerUnavailable | None] = []
+
+    def ask() -> None:
+        try:
+            answers.append(stub.ask(head, sent, 60)[0].refusal)
+        except TrainerUnavailable as error:
+            answers.append(error)
+
     with trainer(home) as (process, stub):
-        lost: list[BaseException] = []
-
-        def ask() -> None:
-            try:
-                stub.ask(head, sent, 60)
-            except TrainerUnavailable as error:
-                lost.append(error)
-
         thread = threading.Thread(target=ask)
         thread.start()
-        end = time.monotonic() + 60
-        while not places(home) or kinds(home)[-1] != Kind.RESERVED:
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until_charged(home)
+        assert stub.cancel(study_hash(study))
+        thread.join(30)
+        assert answers == [Refusal.STOPPED]
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while not stub.health().working:
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         thread.join(30)
-        assert lost
+        assert isinstance(answers[1], TrainerUnavailable)
+    assert kinds(home) == [Kind.OPENED, Kind.RESERVED]
     with trainer(home) as (_, stub):
         first = stub.ask(head, sent, 120)
         assert first[0].refusal is None
@@ -56,28 +69,4 @@ def test_a_round_is_charged_once_however_often_it_is_begun(tmp_path: Path) -> No
         assert stub.ask(head, sent, 60) == first
         evaluated = stub.ask(train(study, 1, weights, "evaluate"), sent, 60)[0]
         assert evaluated.refusal is Refusal.PRIVACY
-    assert kinds(home) == [Kind.OPENED, Kind.RESERVED, Kind.RELEASED]
-
-
-def test_cancelled_work_goes_on_without_a_second_charge(tmp_path: Path) -> None:
-    study = phantoms(*PRIVATE)
-    home, weights = new_home(tmp_path / "h"), initial_weights(study)
-    approve(home, study)
-    head, sent = train(study, 1, weights), groups(weights)
-    with trainer(home) as (_, stub):
-        answers: list[Refusal | None] = []
-        thread = threading.Thread(
-            target=lambda: answers.append(stub.ask(head, sent, 60)[0].refusal)
-        )
-        thread.start()
-        end = time.monotonic() + 60
-        while not places(home) or kinds(home)[-1] != Kind.RESERVED:
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        from fedvox.common.study import study_hash
-
-        assert stub.cancel(study_hash(study))
-        thread.join(30)
-        assert answers == [Refusal.STOPPED]
-        assert stub.ask(head, sent, 120)[0].refusal is None
     assert kinds(home) == [Kind.OPENED, Kind.RESERVED, Kind.RELEASED]

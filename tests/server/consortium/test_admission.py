@@ -16,6 +16,7 @@ from fedvox.common.errors import InputError
 from fedvox.common.identity.certificates import Identity, identity_of, utc_now
 from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.enrolment import EnrolmentAnswer, EnrolmentRequest, invitation_of
+from fedvox.common.identity.issuing import issue_site
 from fedvox.common.identity.keys import PrivateKey, new_key, public_pem
 from fedvox.common.identity.kit import Kit
 from fedvox.common.identity.names import Rank
@@ -211,6 +212,16 @@ def test_who_may_not_renew(hub: Consortium) -> None:
     assert refusal_of(lambda: renewing(hub, first, new_key())) is EnrolmentRefusal.OTHER_KEY
     revoke_site(hub.authority, "st-anna")
     assert refusal_of(lambda: renewing(hub, first, key)) is EnrolmentRefusal.REVOKED
+
+
+def test_a_certificate_that_was_never_issued_here_renews_nothing(hub: Consortium) -> None:
+    """As who has stolen the issuing key may sign one."""
+    key = new_key()
+    joined(hub, "st-anna", key)
+    life = timedelta(days=14)
+    forged = issue_site("st-anna", key.public_key(), hub.authority.issuer(), utc_now(), life)
+    identity = identity_of(forged)
+    assert refusal_of(lambda: renewing(hub, identity, key)) is EnrolmentRefusal.REVOKED
 
 
 def test_what_cannot_be_recorded_is_not_done(hub: Consortium) -> None:

@@ -3,14 +3,19 @@
 from pathlib import Path
 
 import pytest
-from dicom_defects import DEFECTS, VARIANTS, Defect, written
+from dicom_defects import CASES, Defect, written
 
 from fedvox.client.ingest.reading.find import find, load
 from fedvox.client.ingest.reasons import Quarantined
 
+NAMES = [f"{defect.name}, {variant}" for defect, variant in CASES]
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+
+def test_there_are_two_hundred_of_them() -> None:
+    assert len(set(NAMES)) == len(CASES) >= 200
+
+
+@pytest.mark.parametrize(("defect", "variant"), CASES, ids=NAMES)
 def test_every_defect_ends_as_it_should(defect: Defect, variant: str, tmp_path: Path) -> None:
     written(tmp_path, defect, variant)
     found = find([tmp_path])

@@ -104,14 +104,14 @@ def test_a_deflate_bomb_is_not_inflated(tmp_path: Path) -> None:
 
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = element(0x0009, 0x1001, b"UN", b"", length=1 << 31)
-    packed = packer.compress(body) + b"".join(packer.compress(bytes(1 << 24)) for _ in range(32))
+    packed = packer.compress(body) + b"".join(packer.compress(bytes(1 << 24)) for _ in range(5))
     path = tmp_path / "bomb"
     meta = META.replace(b"\x14\x001.2.840.10008.1.2.1\0", b"\x16\x001.2.840.10008.1.2.1.99")
     path.write_bytes(PREAMBLE + meta + packed + packer.flush())
     begun = time.perf_counter()
     with pytest.raises(Damaged):
         read_header(path)
-    assert time.perf_counter() - begun < 2
+    assert time.perf_counter() - begun < 0.5
 
 
 @pytest.mark.parametrize(

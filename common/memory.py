@@ -1,0 +1,21 @@
+"""Keeps a long-lived process small that moves models through its memory."""
+
+from __future__ import annotations
+
+import ctypes
+
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+"""Parameters of glibc's mallopt."""
+_LARGE_BYTES = 1 << 20
+
+
+def give_large_blocks_back() -> None:
+    """Has freed blocks of a megabyte and more go back to the system at once.
+
+    glibc would learn from the first of them to keep such blocks, in pieces that fit nothing later.
+    Another C library does not know how, and is left as it is.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_ARENA_MAX, 2)
