@@ -6,11 +6,11 @@ import ctypes
 
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 """Parameters of glibc's mallopt."""
-_LARGE_BYTES = 1 << 20
+_LARGE_BYTES = 8 << 20
 
 
 def give_large_blocks_back() -> None:
-    """Has freed blocks of a megabyte and more go back to the system at once.
+    """Has freed blocks of eight megabytes and more go back to the system at once.
 
     glibc would learn from the first of them to keep such blocks, in pieces that fit nothing later.
     Another C library does not know how, and is left as it is.
@@ -19,3 +19,10 @@ def give_large_blocks_back() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
         mallopt(_ARENA_MAX, 2)
+
+
+def give_freed_memory_back() -> None:
+    """Hands what was freed in small pieces to the system, after a model has passed through."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -48,7 +48,7 @@ folder=$place/$name
 mkdir "$folder"
 mv "$place/wheels" "$folder/wheels"
 cp "$top/constraints.txt" "$top/LICENSE" "$folder/"
-cp -r "$top"/deploy/{systemd,proxy,docker,install.sh,fedvox-site,firewall.md,runbook.md} "$folder/"
+cp -r "$top"/deploy/{systemd,proxy,docker,install.sh,fedvox-site,firewall.md,firewall.nft,runbook.md} "$folder/"
 "$python" - >"$folder/BUNDLE" <<PY
 import platform, sys
 print("version=$version")

@@ -129,7 +129,7 @@ make_environment() {
     --constraint "$bundle/constraints.txt" "fedvox==$version"
   [ "$(env -i PATH="$PATH" "$release/bin/fedvox" --version)" = "fedvox $version" ] || die "what was installed in $release does not start"
   mkdir -p "$release/share/fedvox"
-  cp -r "$bundle"/{runbook.md,firewall.md,proxy,docker,systemd,LICENSE,BUNDLE} "$release/share/fedvox/"
+  cp -r "$bundle"/{runbook.md,firewall.md,firewall.nft,proxy,docker,systemd,LICENSE,BUNDLE} "$release/share/fedvox/"
   install -m 0755 "$bundle/fedvox-site" "$release/bin/fedvox-site"
   cp "$bundle/SHA256SUMS" "$complete"
   echo "release $version: installed"

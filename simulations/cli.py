@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `fedvox simulate`."""
     add = parser.add_argument
     add("study", nargs="?", type=Path, metavar="STUDY.toml", help="study file; defaults without")
-    add("--data", metavar="SOURCE", help="phantom, msd:NAME, medmnist:NAME, or a path")
+    add("--data", metavar="SOURCE", help="phantom, msd:NAME, store:HOME/NAME, ... or a path")
     add("--task", metavar="NAME", help="segmentation or classification")
     add("--sites", type=int, metavar="N", help="virtual hospitals")
     add("--rounds", type=int, metavar="N", help="rounds of the federation")

@@ -193,12 +193,9 @@ class Fleet:
             answers = self._many("pull-objects", asked)
             if not answers:
                 raise CodecError("objects that are not given")
-            for name, frame in zip(left, answers, strict=False):
-                said = message_pb2.PullObjectResponse.FromString(frame)
-                if not said.object_available:
-                    raise CodecError("an object that is not there")
-                yield name, said.object_content
-            left = left[len(answers) :]
+            got, left = left[: len(answers)], left[len(answers) :]
+            for name in got:
+                yield name, _content(answers.pop(0))
 
     def _send(self, parcel: Parcel, names: Sequence[str], session: str, run_id: int) -> None:
         groups: list[list[str]] = [[]]
@@ -241,6 +238,13 @@ class Fleet:
             return unframed(response.content, len(frames))
 
         return _called(post, None)
+
+
+def _content(frame: memoryview) -> bytes:
+    said = message_pb2.PullObjectResponse.FromString(frame)
+    if not said.object_available:
+        raise CodecError("an object that is not there")
+    return bytes(said.object_content)
 
 
 def _called(call: Callable[[Any], Answer], asked: Any, tries: int = _TRIES) -> Answer:

@@ -21,6 +21,7 @@ from fedvox.client.settings import SiteSettings
 from fedvox.common.errors import FedvoxError
 from fedvox.common.identity.addresses import parse_address
 from fedvox.common.identity.credentials import Credentials
+from fedvox.common.memory import give_freed_memory_back
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class Link:
             if instruction is not None:
                 idle.reset()
                 _do(fleet, line, errands, instruction)
+                give_freed_memory_back()
             elif time.monotonic() - asked_at < self.rhythm.longest_poll_s:
                 self.stop.wait(idle.next_s())
 

@@ -82,8 +82,8 @@ class Doorkeeper:
                 return  # closed
             try:
                 self._let_in(connection)
-            except OSError as error:
-                log.warning("a connection could not be handed on: %s", error.strerror)
+            except Exception:  # one visitor's trouble is not the next one's
+                log.exception("a connection could not be handed on")
                 connection.close()
 
     def _let_in(self, connection: socket.socket) -> None:

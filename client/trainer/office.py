@@ -14,7 +14,6 @@ from fedvox.client.policy.approvals import Approvals, stopped
 from fedvox.client.policy.progress import (
     Now,
     note_answer,
-    progress_of,
     timestamp,
     write_now,
 )
@@ -47,7 +46,6 @@ class Office:
         self._site = site
         self._home = home
         self._holdings = holdings
-        self._recorder = recorder
         self._permission = Permission(home, Approvals(home, recorder))
         self._answers = Answers(home / "outbox")
         self._bench = Bench()
@@ -81,6 +79,7 @@ class Office:
             log.exception("round %d failed", head.round)
             answer = self._refused(head, Refusal.INTERNAL, "see above")
         if study is not None:
+            log.info("%s of round %d: %d bytes may leave", head.kind, head.round, answer.size)
             self._note(head, study, answer)
         return answer
 
@@ -133,7 +132,7 @@ class Office:
             request = _request(head, groups)
         except CodecError as error:
             raise SiteError(Refusal.WEIGHTS, str(error)) from None
-        self._recorder("work-begun", _about(head, study))
+        log.info("%s of round %d for %s begun", head.kind, head.round, study.study.name)
         is_stopped = stopped(self._home, study_hash(study))
 
         def go_on() -> None:
@@ -170,10 +169,6 @@ class Office:
     def _note(self, head: RequestHead, study: Study, answer: Answer) -> None:
         refusal, digest = str(answer.head.refusal or ""), study_hash(study)
         with self._notes:
-            # Who is refused asks again and again: that is written down once.
-            if not refusal or refusal != progress_of(self._home, digest).last_refusal:
-                said = {"refusal": refusal, "bytes": answer.size}
-                self._recorder("answered", {**_about(head, study), **said})
             try:
                 note_answer(self._home, digest, head.kind, head.round, answer.size, refusal)
             except ResourceError as error:  # a count is no reason to keep an answer back
@@ -204,16 +199,6 @@ class Office:
 def _is_kept_here(head: RequestHead, study: Study) -> bool:
     """What is charged is kept by the ledger's outbox."""
     return head.kind == "evaluate" or study.privacy.mode == "none"
-
-
-def _about(head: RequestHead, study: Study) -> dict[str, str | int]:
-    return {
-        "study": study.study.name,
-        "study_sha256": study_hash(study),
-        "kind": head.kind,
-        "round": head.round,
-        "weights_sha256": head.weights_sha256,
-    }
 
 
 def _request(head: RequestHead, groups: Mapping[str, bytes]) -> Request:

@@ -10,6 +10,7 @@ import pwd
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _GRACE_S = 5.0
 """For answers on their way when the trainer is told to end; work in hand is begun again later."""
+_TOLD_AGAIN_S = 60.0
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -85,7 +87,12 @@ def _serve(
 ) -> None:
     from fedvox.client.trainer.service import serve
 
+    told: dict[int, float] = {}
+
     def refused(peer: Peer) -> None:
+        if time.monotonic() - told.get(peer.uid, -_TOLD_AGAIN_S) < _TOLD_AGAIN_S:
+            return  # who knocks again and again does not fill the disk with it
+        told[peer.uid] = time.monotonic()
         log.error("user %d may not ask the trainer (process %d)", peer.uid, peer.pid)
         recorder("peer-refused", {"uid": peer.uid})
 

@@ -51,8 +51,8 @@ class TaskSection(Section):
 
 class DataSection(Section):
     source: str = "phantom"
-    """phantom, msd:NAME, medmnist:NAME, or a path: an MSD folder, a folder with images/ and
-    labels/, a MedMNIST .npz."""
+    """phantom, msd:NAME, medmnist:NAME, store:HOME/NAME (a site's dataset), or a path: an MSD
+    folder, a folder with images/ and labels/, a MedMNIST .npz."""
     partition: str = "iid"
     """Who holds what: iid, dirichlet:ALPHA, quantity:SIGMA, column:NAME, file:PATH."""
     test: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.25

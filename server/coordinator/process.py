@@ -21,9 +21,11 @@ from fedvox.common.errors import ResourceError
 from fedvox.common.files import RunLock
 from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.secret_files import make_private_folder
-from fedvox.common.identity.tls import server_context
+from fedvox.common.identity.tls import present, server_context
 from fedvox.common.supervised import die_with_parent, say_ready
+from fedvox.server.consortium.authority import renew_coordinator_if_due
 from fedvox.server.consortium.enrolment import enrolment_app
+from fedvox.server.consortium.recording import authority_at
 from fedvox.server.consortium.registry import Registry, SiteState
 from fedvox.server.consortium.settings import CoordinatorSettings
 from fedvox.server.coordinator.api import OperatorApi
@@ -37,6 +39,7 @@ from fedvox.server.gate.gate import Gate, GateSettings
 
 log = logging.getLogger(__name__)
 _LOOK_S = 1.0
+_RENEW_S = 6 * 3600.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -99,18 +102,28 @@ class _Coordinator:
                 await stack.enter_async_context(_serving(app, _loopback(monitor_port)))
             conducting = asyncio.create_task(self._scheduler.run())
             watching = asyncio.create_task(self._watch_members())
+            renewing = asyncio.create_task(self._renew())
             say_ready()
             asked: list[asyncio.Task[Any]] = [
-                asyncio.create_task(stop.wait()), conducting, watching,
+                asyncio.create_task(stop.wait()), conducting, watching, renewing,
             ]  # fmt: skip
             done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            for task in (conducting, watching):
+            for task in (conducting, watching, renewing):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await conducting
             for task in done:
                 task.result()
         self._note("coordinator stopped")
+
+    async def _renew(self) -> None:
+        """The coordinator's own certificate renews itself; who is connected stays connected."""
+        while True:
+            authority = authority_at(self._home)
+            if await asyncio.to_thread(renew_coordinator_if_due, authority):
+                present(self._context, Credentials.load(self._home / IDENTITY))
+                self._note("certificate renewed")
+            await asyncio.sleep(_RENEW_S)
 
     async def _watch_members(self) -> None:
         """Studies go on without sites that were revoked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,11 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedvox.common.errors import FedvoxError
 from fedvox.common.supervised import PARENT
 from fedvox.server.coordinator.studies import Record, State, Studies
 from fedvox.server.gate.ticket import RunTicket
 
+log = logging.getLogger(__name__)
 _LOOK_S = 0.2
+_TROUBLED_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _STEADY_S = 120.0
 """A process that ran so long is started again at once."""
@@ -74,7 +78,11 @@ class Scheduler:
         """Looks after the studies until it is cancelled; then their processes end."""
         try:
             while True:
-                self.look()
+                try:
+                    self.look()
+                except FedvoxError as error:  # a disk that is full has room again some time
+                    log.error("looking after the studies: %s", error)
+                    await asyncio.sleep(_TROUBLED_S)
                 await asyncio.sleep(_LOOK_S)
         finally:
             self._end_all()

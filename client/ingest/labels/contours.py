@@ -15,6 +15,7 @@ from fedvox.client.ingest.reasons import Quarantined, Reason
 
 _AREAS = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 """Contours that enclose something; points and open lines do not."""
+_FARTHEST_MM = 1e6
 
 Points = npt.NDArray[np.float64]
 
@@ -66,7 +67,8 @@ def _points(contour: Any) -> Points:
         numbers = np.array([float(number) for number in attribute(contour, "ContourData")])
     except (TypeError, ValueError):
         raise Quarantined(Reason.UNREADABLE, "a contour that is not numbers") from None
-    if len(numbers) % 3 or not np.isfinite(numbers).all():
+    # A comparison with NaN is false: what is not finite is no number here either.
+    if len(numbers) % 3 or not (np.abs(numbers) < _FARTHEST_MM).all():
         raise Quarantined(Reason.UNREADABLE, "a contour whose points are not three numbers each")
     if whole(contour, "NumberOfContourPoints", len(numbers) // 3) != len(numbers) // 3:
         raise Quarantined(Reason.UNREADABLE, "a contour that lost some of its points")

@@ -61,7 +61,15 @@ def _paint(scan: Scan, grid: Grid, ref: LabelRef, wanted: Mapping[str, int]) -> 
         raise Quarantined(Reason.LABEL_MISMATCH, "the label has another frame of reference")
     if ref.kind is LabelKind.SEG:
         return paint_segmentation(read_segmentation(ref.path), grid, wanted)
-    return paint_outlines(read_outlines(ref.path), grid, wanted)
+    # One file may hold structures of several scans, each in its own frame.
+    outlines = [o for o in read_outlines(ref.path) if _same(o.frame_of_reference, scan)]
+    if not outlines:
+        raise Quarantined(Reason.LABEL_MISMATCH, "its contours have another frame of reference")
+    return paint_outlines(outlines, grid, wanted)
+
+
+def _same(frame: str, scan: Scan) -> bool:
+    return "" in (frame, scan.frame_of_reference) or frame == scan.frame_of_reference
 
 
 def _masks(grid: Grid, refs: Sequence[LabelRef], wanted: Mapping[str, int]) -> list[Label]:

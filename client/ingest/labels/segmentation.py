@@ -14,6 +14,7 @@ from fedvox.client.ingest.labels.objects import attribute, read_object, vector, 
 from fedvox.client.ingest.labels.stored import Plane, is_compressed, stored_planes
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import Affine
+from fedvox.client.ingest.volumes.raster import check_affine
 
 _MOST_PIXELS = 1 << 26
 _MOST_VOXELS = 1 << 34
@@ -158,8 +159,7 @@ def _affine(group: Any, shared: Any) -> Affine:
     affine[:3, 2] = np.cross(turned[:3], turned[3:]) * thick
     affine[:3, 3] = origin
     affine[:2] *= -1  # DICOM counts towards left and back
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise Quarantined(Reason.NO_GEOMETRY, "a plane of the segmentation has no place")
+    check_affine(affine)
     return affine
 
 

@@ -22,6 +22,7 @@ FILLED = "filled"
 
 _MOST_BYTES = 4 << 30
 _SMALLEST_MM, _LARGEST_MM = 1e-4, 1e4
+_FARTHEST_MM = 1e6
 _FLATTEST = 1e-3
 """Axes that span less of a unit cube than this lie in one plane."""
 
@@ -109,6 +110,8 @@ def check_affine(affine: Affine) -> None:
     """Quarantined where voxels would have no place, or no size that a person could have."""
     if not np.isfinite(affine).all():
         raise Quarantined(Reason.NO_GEOMETRY, "the geometry holds NaN or infinity")
+    if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise Quarantined(Reason.NO_GEOMETRY, "the image lies further away than any scanner reaches")
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not ((lengths > _SMALLEST_MM) & (lengths < _LARGEST_MM)).all():
         raise Quarantined(Reason.NO_GEOMETRY, "voxels have no size, or one that no image has")

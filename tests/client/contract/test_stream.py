@@ -1,6 +1,8 @@
 """The contract: generated code is that of the .proto, and nothing breaks its limits."""
 
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,3 +124,23 @@ def test_an_announcement_alone_costs_no_memory() -> None:
     with pytest.raises(StreamError):
         read_groups({"weights": 1 << 40}, _chunks(b"x"))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("fedvox.client.contract.stub", ("torch", "safetensors.torch", "monai")),
+        (
+            "fedvox.client.trainer.process",
+            ("flwr", "httpx", "requests", "urllib3", "fedvox.simulations"),
+        ),
+        ("fedvox.client.start", ("torch", "grpc", "numpy")),
+    ],
+)
+def test_what_a_process_has_no_business_with_it_does_not_load(
+    module: str, absent: tuple[str, ...]
+) -> None:
+    code = f"import sys, {module}; print([m for m in {absent!r} if m in sys.modules])"
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -129,7 +129,8 @@ def test_a_disk_that_fills_up_costs_only_what_did_not_fit(tmp_path: Path) -> Non
 def test_a_study_is_taken_whole_and_what_comes_later_waits_anew(tmp_path: Path) -> None:
     files = ct_files(tmp_path / "src", 1)
     with Spool(tmp_path, "d", "listen", ROOMY) as spool:
-        study = [put(spool, path.read_bytes()) for path in files[:2]][0].study
+        study = put(spool, files[0].read_bytes()).study
+        put(spool, files[1].read_bytes())
         first = spool.take(study)
         put(spool, files[2].read_bytes())
         assert spool.studies() == [study]

@@ -10,6 +10,9 @@ from trainers import give_identity
 
 from fedvox.client.policy.approvals import Approvals
 from fedvox.client.policy.progress import Now, note_answer, write_now
+from fedvox.common.audit.log import read_log
+from fedvox.common.identity.credentials import Credentials
+from fedvox.common.identity.keys import verify
 from fedvox.common.study import dump_study, study_hash
 
 
@@ -74,6 +77,19 @@ def test_a_study_through_the_hands_of_a_person(home: Path) -> None:
         assert (told["state"], told["by"]) == (state, "anna")
     rejected = fedvox("site", "reject", "phantom", "--home", home)
     assert (rejected.status, "is stopped" in rejected.err) == (2, True)
+
+
+def test_every_decision_is_in_the_audit_log_by_the_sites_key(home: Path) -> None:
+    give_identity(home)
+    for action in ("approve", "pause", "stop"):
+        assert fedvox("site", action, "phantom", "--home", home, "--by", "anna").status == 0
+    lines = read_log(home / "audit.jsonl")
+    decided = [line.fields for line in lines if line.kind == "study-decided"]
+    assert [(f["state"], f["by"]) for f in decided] == [
+        ("approved", "anna"), ("paused", "anna"), ("stopped", "anna"),
+    ]  # fmt: skip
+    key = Credentials.load(home / "identity").key.public_key()
+    assert all(verify(key, line.link.hash.encode(), line.signature) for line in lines)
 
 
 def test_what_was_done_and_sent_is_counted(home: Path) -> None:

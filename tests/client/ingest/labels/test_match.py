@@ -90,6 +90,17 @@ def test_contours_go_by_series_and_then_by_frame_of_reference(tmp_path: Path):
     assert np.array_equal(label_of(ref, found).map, expected)
 
 
+def test_of_contours_in_two_frames_only_those_of_the_scan_are_its_own(tmp_path: Path):
+    written(tmp_path / "ct", OBLIQUE)
+    outlines = {name: [on_slice(OBLIQUE, circle(18, 20, 9), at)] for at, name in enumerate("ab", 3)}
+    path = write_rtstruct(tmp_path / "rt.dcm", OBLIQUE, outlines)
+    ds = dcmread(path)
+    ds.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = f"{ROOT}.99"
+    ds.save_as(path)
+    (ref,), found = matched(tmp_path)
+    assert label_of(ref, found).names == {2: "b"}
+
+
 @pytest.mark.parametrize(
     "change",
     [
