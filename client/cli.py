@@ -5,6 +5,7 @@ fedvox site start --home DIR        trainer and link, until SIGTERM
 fedvox site now --home DIR          what is running here now, and what has left
 fedvox site studies --home DIR      what waits, runs, ran; then approve, reject, pause, resume, stop
 fedvox site policy show --home DIR  what this site allows
+fedvox site ingest SRC --dataset NAME   images into a dataset; then data, withdraw, deid
 fedvox site ledger --home DIR       what was spent of the patients' privacy, by whom, what is left
 """
 

@@ -19,7 +19,9 @@ BELOW = {
     "simulations": {"common", "client", "server"},
 }
 FLOWER = {
-    "client/app.py", "common/wire.py", "server/app.py", "server/asking.py", "server/conduct.py",
+    "client/app.py", "client/link/errand.py", "client/link/fleet.py", "client/link/translate.py",
+    "common/parcels.py", "common/wire.py", "server/app.py", "server/asking.py", "server/conduct.py",
+    "server/coordinator/conductor.py", "server/flower_private.py", "server/gate/objects.py", "server/gate/superlink.py",
     "server/meet.py", "server/presence.py", "server/rounds.py", "server/strategies/flower.py", "simulations/engines.py",
     "simulations/inprocess.py", "simulations/ray_engine.py", "simulations/sites.py",
 }  # fmt: skip
@@ -30,8 +32,11 @@ FLOWER_PUBLIC = (
     "flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strategy", "flwr.simulation",
     "flwr.app.typing",
 )  # fmt: skip
-FLOWER_PRIVATE = {"simulations/inprocess.py"}
-"""At most one a side: the in-process grid makes runs and identities as Flower's own grids do."""
+FLOWER_PRIVATE = {
+    "client/link/fleet.py", "server/flower_private.py", "server/gate/objects.py",
+    "server/gate/superlink.py", "simulations/inprocess.py",
+}  # fmt: skip
+"""One a process: link, conductor, gate (with what it keeps objects in), and the in-process grid."""
 
 COMMAND_LINE = {"common/cli.py", "common/privacy/cli.py"}
 """Tables of commands, which are loaded when they are called."""
@@ -91,7 +96,7 @@ def test_flower_is_imported_where_it_is_faced_and_nowhere_else() -> None:
     assert {name for name in facing if not name.startswith(FLOWER_BENCHES)} == FLOWER
 
 
-def test_flowers_private_modules_are_used_in_one_module() -> None:
+def test_flowers_private_modules_are_used_in_one_module_a_process() -> None:
     for path in modules():
         name = name_of(path)
         for found in imported(path):
@@ -113,7 +118,9 @@ LIGHT = {
         "fedvox.server.meet", "fedvox.server.admit", "fedvox.server.checkpoint",
         "fedvox.server.evaluation", "fedvox.server.strategies.registry",
         "fedvox.server.strategies.flower", "fedvox.common.wire", "fedvox.common.study",
+        "fedvox.server.flower_private", "fedvox.server.gate.gate",
     ),
+    "a site's link": ("fedvox.client.link.__main__",),
 }  # fmt: skip
 
 

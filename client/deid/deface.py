@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from fedvox.client.deid.heads import foreground, points
 
+_GRID_MM = 4.0
 _BROW = 0.5
 """Depth of the brow below the vertex at the front."""
 _FALL = 0.55
@@ -41,7 +42,7 @@ def face_of(
     """The voxels [x, y, z] that are the face; CannotDeface where that cannot be told."""
     if modality not in ("CT", "MR"):
         raise CannotDeface("only heads in CT and MR are defaced")
-    body, coarse = foreground(image, affine, modality)
+    body, coarse = foreground(image, affine, modality, _GRID_MM)
     where = points(body, coarse)
     if not len(where):
         raise CannotDeface("nothing in the scan stands out from air")

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_GRID_MM = 4.0
+_GRID_MM = 8.0
+_CELL_MM = 10.0
 _WIDTH_MM = (110.0, 200.0)
 _LENGTH_MM = (140.0, 240.0)
 _ROUND = (0.6, 0.95)
@@ -22,13 +23,16 @@ _SLAB_MM = (30.0, 90.0)
 
 
 def foreground(
-    image: npt.NDArray[Any], affine: npt.NDArray[np.float64], modality: str
+    image: npt.NDArray[Any],
+    affine: npt.NDArray[np.float64],
+    modality: str,
+    grid_mm: float = _GRID_MM,
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     """The largest body in the first channel on a coarse grid, and the grid's affine."""
     from scipy import ndimage
 
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    steps = [max(1, int(_GRID_MM / mm)) if mm > 0 else 1 for mm in spacing]
+    steps = [max(1, int(grid_mm / mm)) if mm > 0 else 1 for mm in spacing]
     coarse = np.asarray(image[0, :: steps[0], :: steps[1], :: steps[2]], dtype=np.float32)
     body = coarse > _threshold(coarse, modality)
     parts, count = ndimage.label(body)
@@ -75,5 +79,5 @@ def looks_like_head(
 
 def _filled(slab: npt.NDArray[np.float64], width: float, length: float) -> float:
     """The part of the bounding box, seen from above, over which something lies."""
-    cells = np.unique(np.round(slab[:, :2] / (2 * _GRID_MM)), axis=0)
-    return float(len(cells) * (2 * _GRID_MM) ** 2 / (width * length))
+    cells = np.unique(np.round(slab[:, :2] / _CELL_MM), axis=0)
+    return float(len(cells) * _CELL_MM**2 / (width * length))

@@ -1,7 +1,8 @@
-"""What a study without privacy was answered, so that who asks again gets the same bytes.
+"""What was answered, so that who asks again gets the same bytes.
 
 HOME/outbox/STUDY/ROUND-KEY.answer: the length of a head as JSON, the head, the bytes of the groups.
-What a study that protects patients was answered is kept by the ledger's outbox beside it.
+Where patients are protected, the ledger's outbox beside it makes the release safe from a kill; this
+one answers as well when the data set has gone on to another version, with another ledger, since.
 """
 
 from __future__ import annotations

@@ -117,11 +117,11 @@ class Office:
             return _packed(site.answer(_request(head, {}), None))
         job = Job(study.study.name, digest, head.kind, head.round)
         with self._turn.taken(job, wanted):
-            self._permission.require(study)  # a person may have stopped it meanwhile
+            policy = self._permission.require(study)  # somebody may have decided meanwhile
             if kept := self._kept(asked):  # or it was asked for twice
                 return kept
             answer = self._work(head, study, policy, receive(most_group_bytes(policy)))
-            if answer.head.refusal is None and _is_kept_here(head, study):
+            if answer.head.refusal is None:
                 self._answers.put(asked, answer)
             return answer
 
@@ -194,11 +194,6 @@ class Office:
             round=job.round,
             since=timestamp(),
         )
-
-
-def _is_kept_here(head: RequestHead, study: Study) -> bool:
-    """What is charged is kept by the ledger's outbox."""
-    return head.kind == "evaluate" or study.privacy.mode == "none"
 
 
 def _request(head: RequestHead, groups: Mapping[str, bytes]) -> Request:

@@ -97,20 +97,28 @@ class LocalConsortium:
         threads: int = 1,
         data: Callable[[int], str] = lambda number: f"phantom:{number}",
         route: Callable[[str, int], int] = lambda site, port: port,
+        address: str = "127.0.0.1",
+        inside: Callable[[str], tuple[str, ...]] = lambda party: (),
     ) -> None:
-        """`route` says at which port a site finds the coordinator: a proxy's, in a test."""
+        """`route` says at which port a site finds the coordinator: a proxy's, in a test.
+
+        `inside` gives the words before a party's commands, such as `ip netns exec NAME`.
+        """
         self.folder = folder
         self.home = folder / "coordinator"
         self.port = port or free_port()
         self.names = tuple(sites)
         self._data = data
         self._route = route
+        self._address = address
+        self._inside = inside
         self._environment = {"OMP_NUM_THREADS": str(threads), "FEDVOX_THREADS": str(threads)}
         folder.mkdir(parents=True, exist_ok=True)
         self.coordinator = Part(
             "coordinator",
             ("coordinator", "start", str(self.home), "--port", str(self.port)),
             folder / "coordinator.log",
+            prefix=inside("coordinator"),
         )
         self.sites = {
             name: Part(
@@ -118,6 +126,7 @@ class LocalConsortium:
                 ("site", "start", "--home", str(self.home_of(name)), "--foreground"),
                 folder / f"{name}.log",
                 self._environment,
+                inside(name),
             )
             for name in self.names
         }
@@ -140,7 +149,7 @@ class LocalConsortium:
 
     def found(self) -> None:
         """Makes the consortium, starts its coordinator, and has every site join."""
-        command("consortium", "init", str(self.home), "--address", f"127.0.0.1:{self.port}")
+        command("consortium", "init", str(self.home), "--address", f"{self._address}:{self.port}")
         self.coordinator.begin().wait_ready()
         for number, site in enumerate(self.names, 1):
             self.join(site, self._data(number))
@@ -150,7 +159,12 @@ class LocalConsortium:
         kit = self.folder / f"{site}.kit"
         command("consortium", "invite", site, "--out", str(kit), "--home", str(self.home))
         home = self.home_of(site)
-        command("site", "join", str(kit), "--home", str(home), "--data", data)
+        words = ("site", "join", str(kit), "--home", str(home), "--data", data)
+        if prefix := self._inside(site):
+            entered = [*prefix, sys.executable, "-m", "fedvox.common.cli", *words]
+            subprocess.run(entered, check=True, stdout=subprocess.DEVNULL)
+        else:
+            command(*words)
         routed, settings = self._route(site, self.port), home / "site.toml"
         settings.write_text(settings.read_text().replace(f":{self.port}", f":{routed}"))
 

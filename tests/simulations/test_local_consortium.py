@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import namespaces
 import pytest
 
 from fedvox.common.cli import main
@@ -61,3 +65,43 @@ def test_a_consortium_gives_the_model_of_the_simulation(
         checked = command("audit", "verify", *files, "--authority", root)
         assert checked["holds"], checked
         assert all(log["entries"] > 3 for log in checked["logs"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not namespaces.can_be_made(), reason="network namespaces cannot be made here")
+def test_five_hospitals_in_networks_of_their_own(tmp_path: Path, study: Path) -> None:
+    """No party has a way out but to the coordinator's port; a partition that heals costs nothing."""
+    sites = [f"site-{number}" for number in range(1, 6)]
+    settings = (*SMALL, "simulation.sites=5", "training.rounds=4")
+    out = tmp_path / "simulated"
+    assert main(["simulate", str(study), *words(settings), "--out", str(out), "--quiet"]) == 0
+    expected = json.loads((out / "summary.json").read_text())["model_sha256"]
+    with (
+        namespaces.bridged(["coordinator", *sites]) as addresses,
+        LocalConsortium(
+            tmp_path / "c",
+            sites,
+            port=8443,
+            address=addresses["coordinator"],
+            inside=namespaces.inside,
+        ) as consortium,
+    ):
+        consortium.found()
+        consortium.start_sites()
+        consortium.propose(study, *settings)
+        consortium.approve("small")
+        end = time.monotonic() + 60
+        while consortium.status("small")["round"] < 1 and time.monotonic() < end:
+            time.sleep(0.05)
+        namespaces.set_link(3, "down")
+        time.sleep(8)
+        namespaces.set_link(3, "up")
+        told = consortium.wait_done("small", 240)
+        assert (told["state"], told["model_sha256"]) == ("done", expected), told
+        assert len(told["sites"]) == 5
+        assert namespaces.strayed() == 0, "somebody dialled out"
+        outside = "import socket; socket.create_connection(('192.0.2.1', 443), 1)"
+        subprocess.run(
+            [*namespaces.inside("site-1"), sys.executable, "-c", outside], capture_output=True
+        )
+        assert namespaces.strayed() > 0, "it would have been seen"

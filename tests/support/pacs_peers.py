@@ -63,13 +63,23 @@ class Here:
 
 
 @contextmanager
-def receiving(home: Path, limits: Limits = ROOMY, **options: Any) -> Iterator[Here]:
+def receiving(
+    home: Path,
+    limits: Limits = ROOMY,
+    received: Callable[[Stored], None] = lambda stored: None,
+    **options: Any,
+) -> Iterator[Here]:
     """Our SCP on a free port; `options` are those of Listening."""
+
+    def both(stored: Stored) -> None:
+        came.append(stored)
+        received(stored)
+
     settings = {"title": "FEDVOX", "port": 0, "allow": LOOPBACK, "address": "127.0.0.1", **options}
     refused, came = RefusedLog(home), list[Stored]()
     with (
         Spool(home, "d", "listen", limits) as spool,
-        Receiver(Listening(**settings), spool.begin, spool.store, refused, came.append) as receiver,
+        Receiver(Listening(**settings), spool.begin, spool.store, refused, both) as receiver,
     ):
         yield Here(receiver, spool, refused, came)
     refused.close()

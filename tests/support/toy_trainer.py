@@ -33,7 +33,9 @@ def adds_round(
     if request.kind == "describe":
         return ReplyHead("", examples=3, facts={"contract": "c"}), {}
     weights = decode(groups["weights"])
-    rng = np.random.default_rng((os.getpid(), request.round))  # equal chunks would be sent once only
+    rng = np.random.default_rng(
+        (os.getpid(), request.round)
+    )  # equal chunks would be sent once only
     update = {
         name: rng.random(array.shape, np.float32) + request.round for name, array in weights.items()
     }

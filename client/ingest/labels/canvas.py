@@ -34,7 +34,8 @@ class Canvas:
     """
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._map: LabelMap = np.zeros(shape, dtype=np.int16)
+        # Planes across z are painted most: they lie together in memory.
+        self._map: LabelMap = np.zeros(shape, dtype=np.int16, order="F")
         self._overlaps = False
         self._inside = 0.0
         self._outside = 0.0
@@ -49,7 +50,8 @@ class Canvas:
         """Values for a part of the scan; 0 leaves what is there."""
         there = self._map[region]
         drawn = values.astype(np.int16, copy=False)
-        self._overlaps |= bool(((there != 0) & (drawn != 0) & (there != drawn)).any())
+        if not self._overlaps and there.any():
+            self._overlaps = bool(((there != 0) & (drawn != 0) & (there != drawn)).any())
         np.maximum(there, drawn, out=there)
 
     def count(self, inside: float, outside: float) -> None:

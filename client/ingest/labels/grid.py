@@ -13,6 +13,7 @@ from fedvox.client.ingest.scan import Affine
 _SAME_VOXEL = 0.05
 """Corners nearer than this part of a voxel are the same corner: headers round."""
 _MOST_AT_ONCE = 1 << 22
+_MOST_SAMPLED = 1 << 18
 _HALF = 0.5
 _ROUNDING = 1e-6
 """Voxels; a centre on the border between two belongs to the lower on every machine."""
@@ -62,7 +63,7 @@ def covers(grid: Grid, points_mm: npt.NDArray[np.float64]) -> float:
 def foreground_mm(values: Values, grid: Grid) -> npt.NDArray[np.float64]:
     """Centres [n, 3] of the labelled voxels; of very many, evenly chosen ones."""
     flat = np.flatnonzero(values)
-    chosen = flat[:: max(1, len(flat) // _MOST_AT_ONCE)]
+    chosen = flat[:: max(1, len(flat) // _MOST_SAMPLED)]
     at = np.stack(np.unravel_index(chosen, values.shape), axis=1)
     return np.asarray(at @ grid.affine[:3, :3].T + grid.affine[:3, 3])
 
@@ -78,12 +79,33 @@ def resample_nearest(values: Values, source: Grid, target: Grid) -> Values:
     """The value of the nearest source voxel at each target voxel, 0 where there is none."""
     if is_same(source, target):
         return values
-    out = np.zeros(target.shape, dtype=values.dtype)
     back = to_voxels(source, target.affine)
+    if _is_straight(back, target):
+        return _by_axes(values, back, target)
+    out = np.zeros(target.shape, dtype=values.dtype)
     depth = max(1, _MOST_AT_ONCE // max(target.shape[0] * target.shape[1], 1))
     for start in range(0, target.shape[2], depth):
         stop = min(start + depth, target.shape[2])
         _fill(out[:, :, start:stop], values, back, start)
+    return out
+
+
+def _is_straight(back: Affine, target: Grid) -> bool:
+    """Whether each axis of the one grid is an axis of the other, the same one."""
+    skewed = back[:3, :3] - np.diag(np.diag(back[:3, :3]))
+    return bool((np.abs(skewed) @ np.array(target.shape)).max() <= _ROUNDING)
+
+
+def _by_axes(values: Values, back: Affine, target: Grid) -> Values:
+    inside, nearest = [], []
+    for axis, length in enumerate(values.shape):
+        at = back[axis, axis] * np.arange(target.shape[axis]) + back[axis, 3]
+        near = np.ceil(at - _HALF - _ROUNDING).astype(np.int64)
+        nearest.append(near.clip(0, length - 1))
+        inside.append((near >= 0) & (near < length))
+    out = values[np.ix_(*nearest)]
+    for axis, within in enumerate(inside):
+        out[(slice(None),) * axis + (~within,)] = 0
     return out
 
 

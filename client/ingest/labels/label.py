@@ -51,7 +51,8 @@ class Label:
     """What a person said of a scan."""
 
     map: LabelMap | str
-    """Voxel values [x, y, z] on the scan's own grid, or the name of a class."""
+    """Voxel values [x, y, z] on the scan's own grid, not necessarily contiguous in that order; or
+    the name of a class."""
     names: Mapping[int, str] = field(default_factory=dict)
     """Names of the values, background not among them; empty where nothing says."""
     flags: frozenset[str] = frozenset()

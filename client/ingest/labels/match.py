@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fedvox.client.ingest.labels.by_name import called_after, names_of
+from fedvox.client.ingest.labels.classes import class_of
 from fedvox.client.ingest.labels.gather import LabelObject, Labels
 from fedvox.client.ingest.labels.label import LabelKind, LabelRef
-from fedvox.client.ingest.labels.objects import attribute, read_object
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import ScanRef, SetAside
-from fedvox.client.ingest.volumes.naming import Named, distance, named, structure_of
-from fedvox.client.ingest.volumes.reading import NAME, content_hash
-from fedvox.client.ingest.volumes.tables import CLASS, Row, first_of
+from fedvox.client.ingest.volumes.reading import content_hash
 
 
 @dataclass(frozen=True)
@@ -31,117 +30,89 @@ class Matched:
 
 
 def match(scans: Sequence[ScanRef], labels: Labels) -> Matched:
-    """The labels of each scan. Nothing is decoded; `read_label` checks the geometry."""
+    """The labels of each scan; nothing is decoded, and `read_label` checks the geometry.
+
+    A column or attribute that was named gives every scan its class; else a class is looked for
+    where there is neither mask nor DICOM object.
+    """
     found: dict[str, list[LabelRef]] = {}
     asides = list(labels.set_aside)
-    for label in labels.objects:
-        _add(found, _named_by(label, scans), LabelRef(label.kind, label.path, ""), asides)
-    for mask in labels.masks:
-        _add_mask(found, mask, scans, asides)
+    asked = bool(labels.column or labels.attribute)
+    if not asked:
+        asides += _add_objects(found, scans, labels.objects)
+        asides += _add_masks(found, scans, labels)
     for scan in scans:
-        if scan.fingerprint not in found:
-            value = _class(scan, labels)
-            if value is not None:
-                found[scan.fingerprint] = [value]
+        value = class_of(scan, labels) if scan.fingerprint not in found else None
+        if value is not None:
+            found[scan.fingerprint] = [value]
     return Matched({key: tuple(refs) for key, refs in found.items()}, tuple(asides))
 
 
+def _add_objects(
+    found: dict[str, list[LabelRef]], scans: Sequence[ScanRef], objects: Sequence[LabelObject]
+) -> list[SetAside]:
+    by_instance = _index(scans, lambda scan: scan.sop_uids)
+    by_series = _index(scans, lambda scan: [scan.series_uid])
+    by_frame = _index(scans, lambda scan: [scan.frame_of_reference])
+    asides: list[SetAside] = []
+    for label in objects:
+        its = label.references
+        near = _all(by_frame, its.frames_of_reference)
+        hits = (
+            _all(by_instance, its.instances)
+            or _all(by_series, its.series)
+            or [scan for scan in near if its.patient in ("", scan.patient)]
+        )
+        asides += _add(found, [(scan, LabelRef(label.kind, label.path, "")) for scan in hits])
+        asides += [] if hits else [_of_nobody(label.path)]
+    return asides
+
+
+def _add_masks(
+    found: dict[str, list[LabelRef]], scans: Sequence[ScanRef], labels: Labels
+) -> list[SetAside]:
+    names = names_of(scans)
+    asides: list[SetAside] = []
+    for mask in labels.masks:
+        hits = called_after(mask, names)
+        exact = len(hits) > 1
+        refs = [
+            (hit.scan, LabelRef(LabelKind.MASK, mask.path, "", "", hit.structure, exact))
+            for hit in hits
+        ]
+        asides += _add(found, refs)
+        asides += [] if hits else [_of_nobody(mask.path)]
+    return asides
+
+
+def _index(
+    scans: Iterable[ScanRef], keys: Callable[[ScanRef], Iterable[str]]
+) -> dict[str, list[ScanRef]]:
+    index: dict[str, list[ScanRef]] = {}
+    for scan in scans:
+        for key in set(keys(scan)) - {""}:
+            index.setdefault(key, []).append(scan)
+    return index
+
+
+def _all(index: Mapping[str, list[ScanRef]], keys: Iterable[str]) -> list[ScanRef]:
+    hits = {scan.fingerprint: scan for key in keys for scan in index.get(key, ())}
+    return [hits[fingerprint] for fingerprint in sorted(hits)]
+
+
 def _add(
-    found: dict[str, list[LabelRef]],
-    scans: Sequence[ScanRef],
-    label: LabelRef,
-    asides: list[SetAside],
-) -> None:
-    try:
-        digest = content_hash((label.path,), label.kind, label.structure, label.exact)
-    except Quarantined as why:
-        asides.append(SetAside(why.reason, (label.path,), why.detail))
-        return
-    if not scans:
-        detail = "no scan that was found belongs to this label"
-        asides.append(SetAside(Reason.LABEL_MISMATCH, (label.path,), detail))
-    for scan in scans:
-        ref = LabelRef(label.kind, label.path, digest, "", label.structure, label.exact)
-        found.setdefault(scan.fingerprint, []).append(ref)
-
-
-def _named_by(label: LabelObject, scans: Sequence[ScanRef]) -> list[ScanRef]:
-    """The scans that a label names: by instance, else by series, else by frame of reference."""
-    its = label.references
-    tests: tuple[Callable[[ScanRef], bool], ...] = (
-        lambda scan: not its.instances.isdisjoint(scan.sop_uids),
-        lambda scan: bool(scan.series_uid) and scan.series_uid in its.series,
-        lambda scan: (
-            bool(scan.frame_of_reference)
-            and scan.frame_of_reference in its.frames_of_reference
-            and its.patient in ("", scan.patient)
-        ),
-    )
-    return next((hits for test in tests if (hits := [s for s in scans if test(s)])), [])
-
-
-def _add_mask(
-    found: dict[str, list[LabelRef]],
-    mask: Named,
-    scans: Sequence[ScanRef],
-    asides: list[SetAside],
-) -> None:
-    """To the images of that name that lie nearest; where several do, the grid must decide."""
-    hits: list[tuple[int, str, ScanRef]] = []
-    for scan in scans:
-        image = _image(scan)
-        structure = structure_of(mask, image) if image else _structure_of_series(mask, scan)
-        if structure is not None:
-            hits.append((distance(mask, image) if image else 0, structure, scan))
-    # An image whose whole name is in the mask's is meant, not one whose name is a part of that.
-    shortest = min((len(structure) for _, structure, _ in hits), default=0)
-    best = [hit for hit in hits if len(hit[1]) == shortest]
-    nearest = min((hit[0] for hit in best), default=0)
-    chosen = [(structure, scan) for away, structure, scan in best if away == nearest]
-    exact = len(chosen) > 1
-    for structure, scan in chosen:
-        _add(found, [scan], LabelRef(LabelKind.MASK, mask.path, "", "", structure, exact), asides)
-    if not chosen:
-        _add(found, [], LabelRef(LabelKind.MASK, mask.path, ""), asides)
-
-
-def _image(scan: ScanRef) -> Named | None:
-    return named(scan.files[0]) if scan.reader == NAME else None
-
-
-def _structure_of_series(mask: Named, scan: ScanRef) -> str | None:
-    """Masks of DICOM series are called by the patient, a UID, or the folder of the series."""
-    folders = {path.parent for path in scan.files}
-    folder = folders.pop().name if len(folders) == 1 else ""
-    for name in (scan.series_uid, scan.study_uid, scan.patient, folder):
-        image = Named(Path(name or "."), name, is_mask=False)
-        structure = structure_of(mask, image) if name else None
-        if structure is not None:
-            return structure
-    return None
-
-
-def _class(scan: ScanRef, labels: Labels) -> LabelRef | None:
-    """The class that a table gives a scan, or that stands in one of its DICOM attributes."""
-    rows = [(t.path, row) for t in labels.tables if (row := _row(scan, t.row, t.row_of))]
-    for path, row in rows:
-        value = row.get(labels.column.lower(), "") if labels.column else first_of(row, CLASS)
-        if value:
-            return LabelRef(LabelKind.CLASS, path, content_hash((), value), value)
-    if labels.attribute and scan.reader != NAME:
+    found: dict[str, list[LabelRef]], refs: Sequence[tuple[ScanRef, LabelRef]]
+) -> list[SetAside]:
+    """Adds labels, with their fingerprints, to the scans; answers what could not be read."""
+    for scan, ref in refs:
         try:
-            dataset = read_object(scan.files[0], pixels=False)
-            value = str(attribute(dataset, labels.attribute, "")).strip()
-        except Quarantined:
-            return None
-        if value:
-            return LabelRef(LabelKind.CLASS, scan.files[0], content_hash((), value), value)
-    return None
+            digest = content_hash((ref.path,), ref.kind, ref.structure, ref.exact)
+        except Quarantined as why:
+            return [SetAside(why.reason, (ref.path,), why.detail)]
+        found.setdefault(scan.fingerprint, []).append(replace(ref, fingerprint=digest))
+    return []
 
 
-def _row(
-    scan: ScanRef, by_name: Callable[..., Row | None], by_path: Callable[[Path], Row | None]
-) -> Row | None:
-    if scan.reader == NAME:
-        return by_path(scan.files[0].resolve()) or by_name(scan.patient)
-    return by_name(scan.series_uid, scan.study_uid, scan.patient, scan.files[0].parent.name)
+def _of_nobody(path: Path) -> SetAside:
+    detail = "no scan that was found belongs to this label"
+    return SetAside(Reason.LABEL_MISMATCH, (path,), detail)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from fedvox.client.ingest.labels.canvas import Canvas, names_of, values_of
 from fedvox.client.ingest.labels.contours import Outline, Points
@@ -25,6 +26,8 @@ _FLAT = 0.3
 _SAME_PLANE = 0.05
 """Voxels between planes of contours that are one plane."""
 _HALF = 0.5 + 1e-3
+
+Whole = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,28 @@ def _paint(canvas: Canvas, contours: Sequence[Points], grid: Grid, value: int) -
         flat = [points for points, its in zip(voxels, axes, strict=True) if its == axis]
         for index, plane in _by_slice(_planes(flat, axis), grid.shape[axis]).items():
             across = [other for other in range(3) if other != axis]
-            shape = grid.shape[across[0]], grid.shape[across[1]]
-            inside = fill([polygon[:, across] for polygon in plane.polygons], shape)
-            region = [slice(None)] * 3
-            region[axis] = slice(index, index + 1)
+            shape = np.delete(grid.shape, axis)
+            polygons = [polygon[:, across] for polygon in plane.polygons]
+            low, high = _box(polygons, shape)
+            x, y = (slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+            inside = fill(
+                [polygon - low for polygon in polygons], (x.stop - x.start, y.stop - y.start)
+            )
+            region = [x, y]
+            region.insert(axis, slice(index, index + 1))
             drawn = np.expand_dims(inside * np.int16(value), axis)
             canvas.paint((region[0], region[1], region[2]), drawn)
     oblique = [points for points, its in zip(contours, axes, strict=True) if its < 0]
     if oblique:
         paint_oblique(canvas, oblique, grid, value)
+
+
+def _box(polygons: Sequence[Points], shape: Whole) -> tuple[Whole, Whole]:
+    """The pixels that the polygons can reach."""
+    points = np.concatenate(polygons)
+    low = np.clip(np.floor(points.min(axis=0)), 0, shape).astype(np.int64)
+    high = np.clip(np.ceil(points.max(axis=0)) + 1, low, shape).astype(np.int64)
+    return low, high
 
 
 def _axes(voxels: Sequence[Points]) -> list[int]:

@@ -58,7 +58,7 @@ class Segmentation:
     def painted(self, frame: Frame, plane: Plane, values: Mapping[int, int]) -> Plane:
         """A plane with the values of its structures, 0 elsewhere."""
         if not self.is_map:
-            return np.where(plane >= self.half, np.int16(values[frame.segment]), np.int16(0))
+            return (plane >= self.half) * np.int16(values[frame.segment])
         table = np.zeros(int(plane.max(initial=0)) + 1, dtype=np.int16)
         for number, value in values.items():
             if number < len(table) and number != self.padding:

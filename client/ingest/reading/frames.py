@@ -52,6 +52,7 @@ _COMMON_TAGS = (
     Tag.SERIES_DATE,
     Tag.SERIES_TIME,
     Tag.WEIGHT_KG,
+    Tag.NUMBER_OF_SLICES,
     Tag.UNITS,
     Tag.SUV_TYPE,
     Tag.DECAY_CORRECTION,

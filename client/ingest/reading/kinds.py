@@ -62,6 +62,8 @@ def check_kind(common: Common, has_pixels: bool) -> None:
         raise Quarantined(Reason.UNSUPPORTED_MODALITY, f"modality {common.modality or '?'}")
     if common.samples != 1 or not common.photometric.startswith("MONOCHROME"):
         raise Quarantined(Reason.COLOUR, f"{common.photometric or '?'}, {common.samples} samples")
+    if "MOSAIC" in common.image_type:
+        raise Quarantined(Reason.NO_GEOMETRY, "slices tiled into one image (mosaic)")
     named = _LOCALISER_NAME.search(header.text(Tag.SERIES_DESCRIPTION))
     if _LOCALISER_TYPES & set(common.image_type) or named:
         raise Quarantined(Reason.LOCALISER, "by its image type or series description")

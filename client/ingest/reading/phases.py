@@ -135,9 +135,9 @@ def _without_copies(placed: Sequence[Placed]) -> tuple[list[Placed], list[Frame]
 
 def _pixel_digest(frame: Frame) -> bytes:
     """Over the pixels as they stand in the file; frames of one file are never copies."""
-    hasher = hashlib.sha256(f"{frame.number} {frame.slope} {frame.intercept}".encode())
-    if frame.pixels is None:
-        return hasher.digest()
+    if frame.pixels is None or frame.frames > 1:
+        return f"{frame.path} {frame.number}".encode(errors="surrogateescape")
+    hasher = hashlib.sha256(f"{frame.slope} {frame.intercept}".encode())
     try:
         with opened(frame.path) as file:
             source: Source = file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -101,16 +102,29 @@ def read_native(frame: Frame, target: npt.NDArray[Any]) -> None:
             target.byteswap(inplace=True)
 
 
+def read_deflated(frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
+    """Frames of one deflated file, which is inflated once."""
+    common, pixels = frames[0].common, frames[0].pixels
+    if pixels is None:
+        raise Quarantined(Reason.PIXEL_DATA_DAMAGED, "no pixels")
+    whole = np.empty((frames[0].frames, common.rows, common.columns), stored_type(frames[0]))
+    try:
+        with opened(frames[0].path) as file:
+            packed = file.read_at(frames[0].start, file.size - frames[0].start)
+    except OSError as error:
+        raise Quarantined(Reason.UNREADABLE, str(error)) from None
+    source = Inflated(packed, pixels.offset + whole.nbytes)
+    data = source.read_at(pixels.offset, whole.nbytes)
+    if len(data) != whole.nbytes:
+        raise Quarantined(Reason.PIXEL_DATA_DAMAGED, f"{len(data)} bytes of {whole.nbytes}")
+    whole.data.cast("B")[:] = data
+    return [whole[frame.number - 1] for frame in frames]
+
+
 def _read(frame: Frame, offset: int, target: memoryview) -> None:
     try:
         with opened(frame.path) as file:
-            if frame.syntax == DEFLATED:
-                packed = file.read_at(frame.start, file.size - frame.start)
-                data = Inflated(packed, offset + len(target)).read_at(offset, len(target))
-                target[: len(data)] = data
-                count = len(data)
-            else:
-                count = os.preadv(file.descriptor, [target], offset)
+            count = os.preadv(file.descriptor, [target], offset)
     except OSError as error:
         raise Quarantined(Reason.UNREADABLE, str(error)) from None
     if count != len(target):

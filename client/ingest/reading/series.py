@@ -16,6 +16,7 @@ from fedvox.client.ingest.reading.kinds import PROJECTIONS, check_kind
 from fedvox.client.ingest.reading.layouts import LAYOUTS_AT_MOST, Layout, layouts_of
 from fedvox.client.ingest.reading.phases import phases
 from fedvox.client.ingest.reading.pixels import VOXELS_AT_MOST, check_pixels
+from fedvox.client.ingest.reading.tags import Tag
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import Findings, ScanRef, SetAside, merged
 
@@ -73,10 +74,13 @@ def _without_copied_files(frames: Sequence[Frame]) -> tuple[list[Frame], list[Fr
     seen: dict[tuple[str, int, bytes], Frame] = {}
     kept: list[Frame] = []
     copies: list[Frame] = []
+    same: dict[tuple[Path, Path], bool] = {}
     for frame in frames:
         first = seen.setdefault((frame.sop_uid, frame.number, frame.digest), frame)
-        copied = first is not frame and _same_bytes(first.path, frame.path)
-        (copies if copied else kept).append(frame)
+        pair = (first.path, frame.path)
+        if first is not frame and pair not in same:
+            same[pair] = _same_bytes(*pair)
+        (copies if same.get(pair) else kept).append(frame)
     return kept, copies
 
 
@@ -117,12 +121,13 @@ def _layout(
 ) -> Findings:
     """The scans of one layout."""
     layout, frames = part
+    single = all(frame.frames == 1 for frame in frames)
     try:
         for frame in frames:
             check_pixels(frame)
-        if layout.common.modality in PROJECTIONS:
+        if layout.common.modality in PROJECTIONS and single:
             return merged(_projection(frame) for frame in frames)
-        if any(frame.frames > 1 and frame.position is None for frame in frames):
+        if not single and any(frame.position is None for frame in frames):
             raise Quarantined(Reason.NO_GEOMETRY, "a multi-frame image without geometry")
         if len(layouts) > 1 and len(frames) < _STACK_FROM:
             others = [other for other, own in layouts if own is not frames]
@@ -138,8 +143,6 @@ def _layout(
 
 def _projection(frame: Frame) -> Findings:
     try:
-        if frame.frames > 1:
-            raise Quarantined(Reason.NO_GEOMETRY, "several frames in one X-ray image")
         return Findings(scans=(_ref(projection(frame)),))
     except Quarantined as quarantined:
         return _aside([frame], quarantined)
@@ -147,6 +150,10 @@ def _projection(frame: Frame) -> Findings:
 
 def _volume(frames: list[Frame]) -> Findings:
     try:
+        common = frames[0].common
+        whole = common.header.short(Tag.NUMBER_OF_SLICES) if common.modality == "PT" else 0
+        if len(frames) < whole:
+            raise Quarantined(Reason.MISSING_SLICES, f"{len(frames)} of {whole}")
         return Findings(scans=tuple(_ref(stack) for stack in _stacks(frames)))
     except Quarantined as quarantined:
         return _aside(frames, quarantined)

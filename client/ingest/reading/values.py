@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,13 @@ import numpy.typing as npt
 
 from fedvox.client.ingest.reading.encapsulated import Decoder
 from fedvox.client.ingest.reading.frames import Frame
-from fedvox.client.ingest.reading.pixels import NATIVE, read_native, stored_type
+from fedvox.client.ingest.reading.header import DEFLATED
+from fedvox.client.ingest.reading.pixels import (
+    NATIVE,
+    read_deflated,
+    read_native,
+    stored_type,
+)
 from fedvox.client.ingest.reading.suv import suv_factors
 from fedvox.client.ingest.reading.tags import Tag
 from fedvox.client.ingest.reasons import Quarantined, Reason
@@ -120,7 +127,11 @@ def _fill(slices: Sequence[Slice], planes: Planes, volume: Array, chunk: Iterabl
 def _planes(frames: Sequence[Frame]) -> Planes:
     """What puts the stored pixels of frame number `index` into an array."""
     packed = [index for index, frame in enumerate(frames) if frame.syntax not in NATIVE]
+    deflated = [index for index, frame in enumerate(frames) if frame.syntax == DEFLATED]
     decoded: dict[int, Array] = {}
+    for _, group in groupby(deflated, key=lambda index: frames[index].path):
+        own = list(group)
+        decoded |= zip(own, read_deflated([frames[index] for index in own]), strict=True)
     with closing(_decoder.frames([frames[index] for index in packed])) as arrays:
         for index, array in zip(packed, arrays, strict=True):
             decoded[index] = array

@@ -87,8 +87,10 @@ def structure_of(mask: Named, image: Named) -> str | None:
     for key in (image.key, patient_key(image.key)):
         if mask.key == key:
             return ""
-        if mask.key.startswith(key) and mask.key[len(key)] in "_-.":
-            return mask.key[len(key) + 1 :]
+        rest = mask.key[len(key) :]
+        # "p1_2" is another patient's, "p1_liver" a structure of this one.
+        if mask.key.startswith(key) and rest[0] in "_-." and rest[1:2].isalpha():
+            return rest[1:]
     return None
 
 

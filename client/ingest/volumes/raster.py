@@ -111,7 +111,9 @@ def check_affine(affine: Affine) -> None:
     if not np.isfinite(affine).all():
         raise Quarantined(Reason.NO_GEOMETRY, "the geometry holds NaN or infinity")
     if np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
-        raise Quarantined(Reason.NO_GEOMETRY, "the image lies further away than any scanner reaches")
+        raise Quarantined(
+            Reason.NO_GEOMETRY, "the image lies further away than any scanner reaches"
+        )
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not ((lengths > _SMALLEST_MM) & (lengths < _LARGEST_MM)).all():
         raise Quarantined(Reason.NO_GEOMETRY, "voxels have no size, or one that no image has")

@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import time
 from pathlib import Path
 
 import nibabel
@@ -12,6 +13,7 @@ from dicom_series import ROOT, Series
 from labelled import OBLIQUE, circle, on_slice, write_rtstruct, write_seg, written
 from pydicom import dcmread
 
+from fedvox.client.ingest.labels.by_name import called_after, names_of
 from fedvox.client.ingest.labels.gather import gather
 from fedvox.client.ingest.labels.label import Label, LabelKind
 from fedvox.client.ingest.labels.match import Matched, match
@@ -19,6 +21,7 @@ from fedvox.client.ingest.labels.reading import read_label
 from fedvox.client.ingest.reading.find import find, load
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import ScanRef
+from fedvox.client.ingest.volumes.naming import named
 
 SHARED = Path(os.environ.get("FEDVOX_TEST_DATA") or Path(__file__).parents[5] / "shared" / "data")
 CT = Series(slices=5, rows=14, columns=12)
@@ -241,6 +244,33 @@ def test_classes_from_a_table(tmp_path: Path):
     assert classes == {"PAT-1": "benign", "p2": "malignant"}
     scans, found = matched(tmp_path, column="Grade")
     assert {label_of(ref, found).map for ref in scans if found.of(ref)} == {"II", "III"}
+
+
+def test_a_column_that_lists_masks_is_no_class_and_one_that_was_named_is(tmp_path: Path):
+    nifti(tmp_path / "p1.nii")
+    nifti(tmp_path / "p1_mask.nii")
+    (tmp_path / "t.csv").write_text("image,label,grade\np1.nii,p1_mask.nii,II\n")
+    (ref,), found = matched(tmp_path)
+    assert not isinstance(label_of(ref, found).map, str)
+    (tmp_path / "p1_mask.nii").unlink()
+    (ref,), found = matched(tmp_path)
+    assert reason_of(ref, found) is Reason.NO_LABEL
+    nifti(tmp_path / "p1_mask.nii")
+    (ref,), found = matched(tmp_path, column="grade")
+    assert label_of(ref, found).map == "II"
+
+
+def test_thousands_of_masks_are_matched_at_once(tmp_path: Path):
+    scans = [
+        ScanRef("volumes", "CT", (Path(f"/x/images/case_{n:05d}.nii"),), f"f{n}")
+        for n in range(3000)
+    ]
+    names = names_of(scans)
+    started = time.perf_counter()
+    for number in range(3000):
+        (hit,) = called_after(named(Path(f"/x/labels/case_{number:05d}.nii")), names)
+        assert hit.scan is scans[number]
+    assert time.perf_counter() - started < 2
 
 
 def test_classes_from_a_dicom_attribute(tmp_path: Path):

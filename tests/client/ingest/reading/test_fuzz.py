@@ -16,7 +16,7 @@ from real_dicom import of_pydicom
 from fedvox.client.ingest.reading.dicom import find, load
 from fedvox.client.ingest.reasons import Quarantined
 
-SLOWEST_S = 10.0
+SLOWEST_S = 30.0
 MEMORY_KB = 1_500_000
 REAL = (
     "CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm",

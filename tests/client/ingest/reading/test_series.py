@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from dicom_changes import again, timed
 from dicom_defects import DEFECTS, OBLIQUE, written
 from dicom_series import Series, changed, datasets, enhanced, write
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.uid import JPEGLSLossless, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from fedvox.client.ingest.reading.find import find, load
 from fedvox.client.ingest.reasons import Reason
@@ -170,3 +171,37 @@ def test_only_the_allow_list_is_kept(tmp_path: Path) -> None:
         "age_years": 61.0,
     }
     assert "PAT-1" not in repr(scan)
+
+
+def test_a_deflated_multi_frame_object_is_inflated_once(tmp_path: Path) -> None:
+    series = Series(400, 64, 64)
+    whole = enhanced(series)
+    whole.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    (ref,) = found_in(tmp_path, [whole]).scans
+    begun = time.perf_counter()
+    scan = load(ref)
+    assert time.perf_counter() - begun < 2
+    np.testing.assert_array_equal(scan.image[0], series.voxels().transpose(2, 1, 0) - 1024)
+
+
+def test_tomosynthesis_is_a_volume_and_a_cine_is_not(tmp_path: Path) -> None:
+    whole = enhanced(Series(5, modality="MR"))
+    whole.Modality = "MG"
+    (scan,) = scans_of(tmp_path / "tomosynthesis", [whole])
+    assert scan.image.shape[3] == 5
+    del whole.PerFrameFunctionalGroupsSequence, whole.SharedFunctionalGroupsSequence
+    found = found_in(tmp_path / "cine", [whole])
+    assert [aside.reason for aside in found.set_aside] == [Reason.NO_GEOMETRY]
+
+
+def test_a_mosaic_is_not_taken_for_a_slice(tmp_path: Path) -> None:
+    extras = {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}
+    found = found_in(tmp_path, datasets(Series(3, modality="MR", extras=extras)))
+    assert [aside.reason for aside in found.set_aside] == [Reason.NO_GEOMETRY]
+
+
+def test_pet_that_lacks_its_last_slices_is_noticed(tmp_path: Path) -> None:
+    slices = datasets(Series(6, modality="PT", extras={"NumberOfSlices": 6}))
+    assert len(found_in(tmp_path / "whole", slices).scans) == 1
+    found = found_in(tmp_path / "cut", slices[:4])
+    assert [aside.reason for aside in found.set_aside] == [Reason.MISSING_SLICES]

@@ -38,6 +38,7 @@ def test_masks_and_images(path: str, key: str, is_mask: bool):
         ("p1_mask.nii", "p1.nii", ""),
         ("p1_liver_mask.nii", "p1.nii", "liver"),
         ("p10_mask.nii", "p1.nii", None),
+        ("p1_2_mask.nii", "p1.nii", None),
         ("p1.nii", "p1_0000.nii", ""),
         ("sub-1_dseg.nii", "sub-1_T1w.nii", ""),
         ("sub-1_label-gm_mask.nii", "sub-1_T1w.nii", "gm"),
