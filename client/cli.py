@@ -6,6 +6,7 @@ fedvox site now --home DIR          what is running here now, and what has left
 fedvox site studies --home DIR      what waits, runs, ran; then approve, reject, pause, resume, stop
 fedvox site policy show --home DIR  what this site allows
 fedvox site ingest SRC --dataset NAME   images into a dataset; then data, withdraw, deid
+fedvox site check STUDY.toml        is this site ready for this study?
 fedvox site ledger --home DIR       what was spent of the patients' privacy, by whom, what is left
 """
 
@@ -26,6 +27,7 @@ SUBCOMMANDS = {
     "stop": ("fedvox.client.policy.cli_decide", "end what is done for a study, at once"),
     "policy": ("fedvox.client.policy.cli_policy", "what this site allows: show, test, sign"),
     "ledger": ("fedvox.client.ledger.cli_ledger", "show or verify the site's privacy ledgers"),
+    "check": ("fedvox.client.check.cli_check", "is this site ready, and for this study?"),
     "data": ("fedvox.client.ingest.cli_data", "what the site's datasets hold"),
     "deid": ("fedvox.client.ingest.cli_deid", "write de-identified copies of DICOM files"),
     "ingest": ("fedvox.client.ingest.cli_ingest", "import images and labels into a dataset"),

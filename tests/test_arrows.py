@@ -38,7 +38,7 @@ FLOWER_PRIVATE = {
 }  # fmt: skip
 """One a process: link, conductor, gate (with what it keeps objects in), and the in-process grid."""
 
-COMMAND_LINE = {"common/cli.py", "common/privacy/cli.py"}
+COMMAND_LINE = {"common/cli.py", "common/privacy/cli.py", "common/study/cli.py"}
 """Tables of commands, which are loaded when they are called."""
 NAMED = re.compile(r"fedvox(\.[a-z_]+)+")
 

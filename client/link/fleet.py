@@ -24,7 +24,6 @@ from flwr.proto import fleet_pb2 as fleet
 from flwr.proto import heartbeat_pb2, message_pb2, run_pb2
 from flwr.proto.node_pb2 import Node as ProtoNode
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
-from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from fedvox.client.link.dial import Line, Refused, Unreachable, code_of
@@ -65,6 +64,19 @@ class RunSaid:
     task: str
 
 
+class _Calls(FleetHttpClient):
+    """Flower's calls over a connection of ours.
+
+    Flower's own would take proxies and trust from the environment, and show no certificate.
+    """
+
+    def __init__(self, url: str, http: httpx.Client, interceptor: Any) -> None:
+        self._base_url = url
+        self._client = http
+        self._interceptors = (interceptor,)
+        self._retry_invoker = None
+
+
 class Fleet:
     """A connection to the coordinator. Use it as a context manager."""
 
@@ -73,10 +85,7 @@ class Fleet:
         self._line = line
         self._key = line.own.identity.public_key
         self._headers = {FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(self._key).decode()}
-        self._client = FleetHttpClient(url, interceptors=[self])
-        # Flower's own would take proxies and trust from the environment, and show no certificate.
-        self._client._client.close()
-        self._client._client = line.http
+        self._client = _Calls(url, line.http, self)
         self._node = ProtoNode()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fleet")
 
@@ -102,7 +111,7 @@ class Fleet:
     def activate(self) -> int:
         """Tells that the site is there; its node's number."""
         asked = fleet.ActivateNodeRequest(public_key=self._key, heartbeat_interval=HEARTBEAT_S)
-        self._node = ProtoNode(node_id=_called(self._client.ActivateNode, asked).node_id)
+        self._node = ProtoNode(node_id=_called(self._client.ActivateNode, asked, tries=1).node_id)
         return int(self._node.node_id)
 
     def deactivate(self) -> None:
@@ -137,8 +146,6 @@ class Fleet:
 
     def fetch(self, instruction: Instruction, most_bytes: int) -> Message:
         """The whole message; CodecError where it is none that may be read."""
-        TaskIdentity.run_id, TaskIdentity.task_id = instruction.run_id, 0
-        TaskIdentity.node_id = int(self._node.node_id)
         count(instruction.root, MOST_OBJECTS)
         return unpack(
             instruction.root, lambda names: self._objects(instruction.run_id, names), most_bytes

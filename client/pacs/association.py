@@ -7,6 +7,7 @@ Here alone does fedvox reach behind the interface of pynetdicom.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,6 +33,7 @@ _COMMAND_BYTES = 1 << 16
 _IDENTIFIER_BYTES = 1 << 20
 _WAITING_MESSAGES = 64
 """A peer that sends on and on without waiting for an answer is cut off."""
+_PARTING_S = 1.0
 
 Begin = Callable[[], Part]
 
@@ -158,6 +160,11 @@ def drop_unfinished(association: Association) -> None:
         association.dimse.drop_unfinished()
 
 
+def is_receiving(association: Association) -> bool:
+    """Whether it is in the middle of a message."""
+    return association.dimse.message is not None
+
+
 def part_of(request: Any) -> Part:
     """What a C-STORE request brought; Unfetched where it brought nothing."""
     arriving = request.DataSet
@@ -167,6 +174,17 @@ def part_of(request: Any) -> Part:
 
 
 def end(association: Association) -> None:
-    """Aborts, whatever state it is in."""
+    """Aborts, whatever state it is in; a peer that is silent within a PDU cannot hold it up."""
+    cut = threading.Timer(_PARTING_S, _shut, (association,))
+    cut.daemon = True
+    cut.start()
     with suppress(Exception):  # it may be ending by itself meanwhile
         association.abort()
+    cut.cancel()
+
+
+def _shut(association: Association) -> None:
+    transport = association.dul.socket
+    with suppress(OSError):
+        if transport is not None and transport.socket is not None:
+            transport.socket.shutdown(socket.SHUT_RDWR)

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from fedvox.common.supervised import say_ready
 
     home, own, stop = home_of(args), _listening(args), threading.Event()
-    refused, rest = RefusedLog(home), Rest(args.quiet_s)
+    refused, rest = RefusedLog(home, say), Rest(args.quiet_s)
     with silence(), stopping(stop), Spool(home, args.dataset, "listen", limits_of(args)) as spool:
         ingest = IngestCommand(home, args.dataset, ingest_options(args), stop)
         emptying = Emptying(spool, ingest, say)

@@ -122,6 +122,8 @@ class WebArchive:
         path = f"/studies/{series.study_uid}/series/{series.uid}"
         deadline = time.monotonic() + _LONGEST_FETCH_S
         with self._answer(path, {}, _WHOLE_FILES) as answer:
+            if answer.status_code == 204:
+                return 0
             parts = Parts(
                 _in_time(answer.iter_bytes(_CHUNK_BYTES), deadline),
                 boundary_of(answer.headers.get("Content-Type", "")),

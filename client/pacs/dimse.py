@@ -27,6 +27,7 @@ _MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _ANSWERS_AT_MOST = 100_000
 _LONGEST_FETCH_S = 3600.0
+_LATE_S = 5.0
 _PENDING = (0xFF00, 0xFF01)
 _REASONS = {
     0xA700: Reason.OVERLOADED,
@@ -122,7 +123,16 @@ class DimseArchive:
                 last = status
                 if time.monotonic() > deadline:  # it says again and again that there is more
                     raise self._lost()
-        return self._outcome(last)
+        completed = self._outcome(last)
+        if self._asking.method == "move":
+            self._await(completed)
+        return completed
+
+    def _await(self, count: int) -> None:
+        """The answer to a C-MOVE may overtake the last objects, which come another way."""
+        late = time.monotonic() + _LATE_S
+        while self._into.came < count and not self._into.refused and time.monotonic() < late:
+            time.sleep(0.02)
 
     def _retrieval(self, series: Series) -> Iterator[tuple[Dataset, Dataset | None]]:
         from pydicom.dataset import Dataset

@@ -24,8 +24,11 @@ class Limits:
 
 
 class Part:
-    """A file that is being written. Errors are kept and raised by `finish`: the sender, who goes
-    on sending the rest of the object, is to be told at its end."""
+    """A file that is being written.
+
+    Errors are kept and raised by `finish`: the sender, who goes on sending the rest of the object,
+    is to be told at its end.
+    """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.path = folder / f"{secrets.token_hex(12)}.part"

@@ -22,7 +22,6 @@ _BATCH = 16
 _HOPELESS = (Reason.UNREACHABLE, Reason.REFUSED, Reason.UNAUTHORISED, Reason.NO_SPACE)
 _GIVEN_UP_AFTER = 3
 """Failures in a row that the next series would have as well."""
-_LATE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,6 @@ class Pull:
         """Whole or not at all: of a part nobody would see later that it is one."""
         sent = self._archive.fetch(series)
         expected = max(sent, series.objects or 0)
-        late = time.monotonic() + _LATE_S
-        while self._into.came < sent and time.monotonic() < late and not self._into.refused:
-            time.sleep(0.05)  # the answer to C-MOVE may overtake the last object
         if self._into.refused:
             raise self._into.refused[0]
         if not self._into.came:

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 from fedvox.client.pacs.allow import Allowed, AllowList, checked_title
@@ -34,7 +33,8 @@ def pull(args: argparse.Namespace, wanted: Wanted | None) -> dict[str, Any]:
         into = Into(spool)
         archive = stack.enter_context(closing(_archive(args, into)))
         if args.peer and args.method == "move":
-            stack.enter_context(_receiving(args, home, into))
+            refused = stack.enter_context(closing(RefusedLog(home, say)))
+            stack.enter_context(_receiving(args, into, refused))
         record = stack.enter_context(closing(Record(home, args.dataset)))
         ingest = IngestCommand(home, args.dataset, ingest_options(args), stop)
         emptying = Emptying(spool, ingest, say)
@@ -80,7 +80,7 @@ def _archive(args: argparse.Namespace, into: Into) -> Archive:
     return DimseArchive(Asking(peer, title, args.method, args.patience_s, tls_of(args)), into)
 
 
-def _receiving(args: argparse.Namespace, home: Path, into: Into) -> Receiver:
+def _receiving(args: argparse.Namespace, into: Into, refused: RefusedLog) -> Receiver:
     """The SCP that C-MOVE sends to: open for the PACS that was asked, or for who was named."""
     from fedvox.client.pacs.dimse import Peer
 
@@ -95,4 +95,4 @@ def _receiving(args: argparse.Namespace, home: Path, into: Into) -> Receiver:
         args.associations,
         args.idle_s,
     )
-    return Receiver(own, into.begin, into.store, RefusedLog(home))
+    return Receiver(own, into.begin, into.store, refused)

@@ -40,7 +40,9 @@ _REMEDIES = {
     Reason.UNSUPPORTED: "the PACS does not offer this service, or only in an encoding not read",
     Reason.OVERLOADED: "the PACS is short of resources: try later, or with --per-minute",
     Reason.SLOW: "the PACS took too long: try later, or with a larger --patience-s",
-    Reason.FAILED: "the PACS could not do it: its own log says why",
+    Reason.FAILED: (
+        "the PACS could not do it: its own log says why; does it know our AE title and port?"
+    ),
     Reason.NOT_FOUND: "the PACS announced the series and sent nothing of it",
     Reason.INCOMPLETE: "fewer images came than announced: what came was dropped; try again",
     Reason.NOT_ASKED_FOR: "something else came than was asked for",

@@ -135,10 +135,17 @@ class Receiver:
 
         stop(self._server)
         deadline = time.monotonic() + _GRACE_S
-        while self._server.active_associations and time.monotonic() < deadline:
-            time.sleep(0.05)
-        for one in self._server.active_associations:
-            association.end(one)
+        while self._is_receiving() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        left = self._server.active_associations
+        ends = [threading.Thread(target=association.end, args=(one,)) for one in left]
+        for end in ends:
+            end.start()
+        for end in ends:
+            end.join()
+
+    def _is_receiving(self) -> bool:
+        return any(map(association.is_receiving, self._server.active_associations))
 
     @property
     def port(self) -> int:

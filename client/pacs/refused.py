@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,12 +14,13 @@ from pathlib import Path
 from fedvox.common.files import writing
 from fedvox.common.identity.secret_files import make_private_folder
 
-_ROWS_AT_MOST = 1000
+_ROWS_AT_MOST, _TRIM_EVERY = 1000, 100
+_TOLD_AT_MOST = 100
 _SCHEMA = """CREATE TABLE IF NOT EXISTS refused (
     why TEXT NOT NULL, address TEXT NOT NULL, title TEXT NOT NULL, count INTEGER NOT NULL,
     last TEXT NOT NULL, PRIMARY KEY (why, address, title)) WITHOUT ROWID"""
 _COUNT = """INSERT INTO refused VALUES (?, ?, ?, 1, ?)
-    ON CONFLICT DO UPDATE SET count = count + 1, last = excluded.last"""
+    ON CONFLICT DO UPDATE SET count = count + 1, last = excluded.last RETURNING count"""
 _TRIM = """DELETE FROM refused WHERE (why, address, title) NOT IN
     (SELECT why, address, title FROM refused ORDER BY last DESC LIMIT ?)"""
 
@@ -30,6 +32,19 @@ class Why(StrEnum):
     CALLED = "called-ae"
     TOO_MANY = "too-many"
     TLS = "tls"
+
+    @property
+    def remedy(self) -> str:
+        """What a person at the site can do about it."""
+        return _REMEDIES[self]
+
+
+_REMEDIES = {
+    Why.CALLING: "not on the list; if it is to send, add it with --allow",
+    Why.CALLED: "it calls us by another name; correct that there, or give --ae-title",
+    Why.TOO_MANY: "too many connections at the same time; see --associations",
+    Why.TLS: "no TLS, or no certificate that --tls-ca vouches for",
+}
 
 
 @dataclass(frozen=True)
@@ -47,13 +62,19 @@ class Refused:
 class RefusedLog:
     """The record; any thread may add to it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, say: Callable[[str], None] = lambda text: None) -> None:
+        """`say` is told of each peer once."""
+        self._say = say
+        self._told = 0
         path = home / "pacs" / "refused.sqlite"
         self._lock = threading.Lock()
         with writing(path):
             make_private_folder(path.parent)
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            # Without a sync for each: whoever is turned away again and again costs next to nothing.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(_SCHEMA)
         self.count = 0
         """Of this process."""
@@ -65,10 +86,14 @@ class RefusedLog:
         with self._lock:
             self.count += 1
             try:
-                self._connection.execute(_COUNT, (why.value, address, shown, now))
-                self._connection.execute(_TRIM, (_ROWS_AT_MOST,))
+                row = self._connection.execute(_COUNT, (why.value, address, shown, now)).fetchone()
+                if self.count % _TRIM_EVERY == 0:
+                    self._connection.execute(_TRIM, (_ROWS_AT_MOST,))
             except sqlite3.Error:
                 return
+            if row[0] == 1 and self._told < _TOLD_AT_MOST:
+                self._told += 1
+                self._say(f"turned away: {shown or 'somebody'} at {address}: {why.remedy}")
 
     def all(self) -> list[Refused]:
         """Everybody who was, the latest first."""

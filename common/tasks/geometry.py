@@ -20,6 +20,8 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 _SAME_SPACING = 1e-3
 """Spacings that differ by less than this share are taken as equal."""
+_RIGHT_ANGLE = 1e-2
+"""Axes whose directions' product is smaller stand at right angles: half a degree."""
 
 
 def affine_of(affine: npt.ArrayLike, dims: int) -> Affine:
@@ -38,6 +40,13 @@ def spacing_of(affine: Affine) -> tuple[float, ...]:
     """Voxel spacing in mm along each axis."""
     dims = len(affine) - 1
     return tuple(float(length) for length in np.linalg.norm(affine[:dims, :dims], axis=0))
+
+
+def is_sheared(affine: Affine) -> bool:
+    """Whether the axes do not stand at right angles, as in a CT with a tilted gantry."""
+    dims = len(affine) - 1
+    axes = affine[:dims, :dims] / np.linalg.norm(affine[:dims, :dims], axis=0)
+    return bool(np.abs(axes.T @ axes - np.eye(dims)).max() > _RIGHT_ANGLE)
 
 
 def orient(
@@ -62,8 +71,12 @@ def orient(
 def resample(
     image: Image, label: Label | None, affine: Affine, spacing: Sequence[float]
 ) -> tuple[Image, Label | None, Affine]:
-    """At another spacing: image linear, label nearest; beyond the border its last voxel repeats."""
-    if np.allclose(spacing_of(affine), spacing, rtol=_SAME_SPACING, atol=0):
+    """At another spacing: image linear, label nearest; beyond the border its last voxel repeats.
+
+    Axes that do not stand at right angles do so afterwards.
+    """
+    same = np.allclose(spacing_of(affine), spacing, rtol=_SAME_SPACING, atol=0)
+    if same and not is_sheared(affine):
         return image, label, affine
     sampled, turned = _respaced(image, affine, spacing, "bilinear")
     if label is not None:

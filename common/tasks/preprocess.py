@@ -57,8 +57,9 @@ def _shape(
     affine = geometry.affine_of(volume.affine, data.dims)
     if data.orientation:
         image, label, affine = geometry.orient(image, label, affine, data.orientation)
-    if data.spacing:
-        image, label, affine = geometry.resample(image, label, affine, data.spacing)
+    if data.spacing or geometry.is_sheared(affine):
+        spacing = data.spacing or geometry.spacing_of(affine)
+        image, label, affine = geometry.resample(image, label, affine, spacing)
     if data.crop == "foreground":
         image, label = geometry.crop_to_foreground(image, label)
     if data.denoise != "none":

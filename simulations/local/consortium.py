@@ -220,7 +220,8 @@ def command(*words: str) -> dict[str, Any]:
         status = main([*words, "--json"])
     if status:
         raise FedvoxError(complaint.getvalue().strip() or f"status {status}: {' '.join(words)}")
-    told: dict[str, Any] = json.loads(out.getvalue().strip().splitlines()[-1])
+    said = out.getvalue().strip()
+    told: dict[str, Any] = json.loads(said if said.startswith("{\n") else said.splitlines()[-1])
     return told
 
 

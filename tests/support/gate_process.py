@@ -35,6 +35,8 @@ async def main(home: Path, port: int, limits: Limits) -> None:
             command, *words = json.loads(line)
             if command == "open":
                 say(gate.open_run(words[0]).as_plain())
+            elif command == "open-with-code":
+                say(with_code(gate, words[0]))
             elif command == "close":
                 gate.close_run(words[0])
                 say({})
@@ -42,6 +44,21 @@ async def main(home: Path, port: int, limits: Limits) -> None:
                 say(dict(gate.nodes()))
             elif command == "connections":
                 say({"connections": gate.connections})
+
+
+def with_code(gate: Gate, task: str) -> dict[str, Any]:
+    """A run whose bundle brings code, or that is of another kind of task."""
+    superlink = gate._counter.superlink
+    create = superlink.state.create_run
+
+    def changed(app: str, version: str, fab: str, *rest: Any) -> int:
+        return int(create(app, version, fab if task else "c" * 64, *rest[:-1], task or rest[-1]))
+
+    superlink.state.create_run = changed
+    try:
+        return gate.open_run("evil").as_plain()
+    finally:
+        superlink.state.create_run = create
 
 
 def say(what: object) -> None:

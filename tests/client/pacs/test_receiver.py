@@ -208,6 +208,18 @@ def test_nonsense_ends_the_connection_and_nothing_else(tmp_path: Path, sent: byt
             assert sender.send_c_echo().Status == 0
 
 
+def test_who_is_silent_within_a_pdu_holds_up_no_end(tmp_path: Path) -> None:
+    with receiving(tmp_path, idle_s=60.0) as here, associated(here.port) as sender:
+        transport = sender.dul.socket
+        assert transport is not None and transport.socket is not None
+        transport.socket.sendall(struct.pack(">BBL", 4, 0, 1000) + bytes(10))
+        time.sleep(0.3)
+        begun = time.monotonic()
+        here.receiver.__exit__(None, None, None)
+        assert time.monotonic() - begun < 10
+        here.receiver.__enter__()  # for the block, which ends it again
+
+
 def test_no_more_associations_than_are_bounded(tmp_path: Path) -> None:
     with receiving(tmp_path, associations_at_most=2) as here:
         with associated(here.port), associated(here.port):

@@ -18,6 +18,17 @@ def test_refusals_are_counted_by_peer(tmp_path: Path) -> None:
     assert again.count == 1
 
 
+def test_each_peer_is_told_of_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    log = RefusedLog(tmp_path, said.append)
+    for _ in range(3):
+        log.add(Why.CALLING, "10.0.0.1", "EVIL")
+    assert len(said) == 1 and "EVIL at 10.0.0.1" in said[0] and "--allow" in said[0]
+    for number in range(500):
+        log.add(Why.CALLING, "10.0.0.1", f"AE{number}")
+    assert len(said) == 100
+
+
 def test_what_a_peer_calls_itself_is_made_harmless(tmp_path: Path) -> None:
     log = RefusedLog(tmp_path)
     log.add(Why.CALLING, "10.0.0.1", "A\n\x1b[2Jé" + "B" * 100)
