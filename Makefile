@@ -1,4 +1,5 @@
 # make simulate   installs into .venv, trains the default study, says where the report is
+# make try        a coordinator and two hospitals on this machine, with phantoms
 # make test       installs what the tests need and runs them
 # make test-slow  the tests that need minutes each: Ray clusters, flwr run
 # make lint       ruff, formatting, types
@@ -18,10 +19,13 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: simulate test test-slow lint wheel bundle bench clean
+.PHONY: simulate try test test-slow lint wheel bundle bench clean
 
 simulate: $(VENV)/installed
 	$(BIN)/fedvox simulate --baselines $(ARGS)
+
+try: $(VENV)/installed
+	$(BIN)/fedvox try $(ARGS)
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)

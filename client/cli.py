@@ -28,6 +28,7 @@ SUBCOMMANDS = {
     "policy": ("fedvox.client.policy.cli_policy", "what this site allows: show, test, sign"),
     "ledger": ("fedvox.client.ledger.cli_ledger", "show or verify the site's privacy ledgers"),
     "check": ("fedvox.client.check.cli_check", "is this site ready, and for this study?"),
+    "cohort": ("fedvox.client.cohort.cli_cohort", "write what this site may tell of its patients"),
     "data": ("fedvox.client.ingest.cli_data", "what the site's datasets hold"),
     "deid": ("fedvox.client.ingest.cli_deid", "write de-identified copies of DICOM files"),
     "ingest": ("fedvox.client.ingest.cli_ingest", "import images and labels into a dataset"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
+import dicom_series
 import nibabel as nib
 import numpy as np
 import pytest
 
 from fedvox.common.cli import COMMANDS, main
+from fedvox.simulations.local.consortium import Part, free_port
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
@@ -55,26 +59,69 @@ def shape(line: str) -> str:
     return re.sub(r"(# ?(ms|s|min|h|kB|MB|GB)\b ?)+", "# ", line).strip()
 
 
+class Reader:
+    """Types the commands of the README, one after the other, as somebody would who follows it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], stack: ExitStack) -> None:
+        self._folder = folder
+        self._capsys = capsys
+        self._stack = stack
+        self._port = str(free_port())
+        self.printed: list[str] = []
+
+    def type(self, command: list[str]) -> None:
+        words, _, target = " ".join(command[1:]).partition(" > ")
+        words = words.replace("8443", self._port)
+        if words.endswith(" &"):
+            part = Part(words, tuple(words.split()[:-1]), self._folder / f"{len(self.printed)}.log")
+            self._stack.callback(part.stop)
+            part.begin().wait_ready()
+            return
+        if command[1:3] == ["study", "result"]:
+            self._wait_done(command)
+        trains = command[1] in ("simulate", "try") or command[1:3] in (
+            ["privacy", "frontier"], ["study", "propose"],
+        )  # fmt: skip
+        small = SMALL if trains and "--resume" not in command else ()
+        asked = [*words.split(), *(word for s in small for word in ("--set", s))]
+        patience_s = 60 if command[2:3] == ["approve"] else 0  # a study is seen a moment later
+        out = self._run(asked, patience_s)
+        if target:
+            (self._folder / target).write_text(out)
+        self.printed += out.splitlines()
+
+    def _run(self, words: list[str], patience_s: float) -> str:
+        end = time.monotonic() + patience_s
+        while True:
+            status = main(words)
+            told = self._capsys.readouterr()
+            if status == 0:
+                return told.out
+            assert time.monotonic() < end, f"{words}: {told.err}"
+            time.sleep(0.5)
+
+    def _wait_done(self, command: list[str]) -> None:
+        end = time.monotonic() + 120
+        while '"state": "done"' not in self._run(["study", "status", *command[3:6], "--json"], 0):
+            assert time.monotonic() < end, "the study has not come to its end"
+            time.sleep(0.5)
+
+
+@pytest.mark.xdist_group("consortium")
 def test_the_commands_work_and_print_what_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDVOX_CACHE", str(tmp_path / "cache"))
     small_msd_folder(tmp_path / "Task04_Hippocampus")
+    dicom_series.write(dicom_series.Series(slices=6), tmp_path / "export")
     commands = shown_commands()
-    assert len(commands) >= 8
-    printed: list[str] = []
-    for command in commands:
-        words, _, target = " ".join(command[1:]).partition(" > ")
-        trains = command[1] == "simulate" or command[1:3] == ["privacy", "frontier"]
-        small = SMALL if trains and "--resume" not in command else ()
-        status = main([*words.split(), *(word for s in small for word in ("--set", s))])
-        out = capsys.readouterr().out
-        assert status == 0, command
-        if target:
-            (tmp_path / target).write_text(out)
-        printed += out.splitlines()
-    shapes = {shape(line) for line in printed}
+    assert len(commands) >= 30
+    with ExitStack() as stack:
+        reader = Reader(tmp_path, capsys, stack)
+        for command in commands:
+            reader.type(command)
+    shapes = {shape(line) for line in reader.printed}
     transcript = re.search(r"```text\n(.*?)```", README, re.DOTALL)
     assert transcript is not None
     written = [

@@ -42,9 +42,10 @@ def _round(visit: Visit) -> Finding | None:
         return None
     training = study.training
     round_h = trial.step_s * training.local_steps / 3600
+    whole = _hours(round_h * training.rounds)
     told = (
-        f"{_hours(round_h)} a round of {training.local_steps} steps, {_hours(round_h * training.rounds)}"
-        f" for all {training.rounds}, without evaluation"
+        f"{_hours(round_h)} a round of {training.local_steps} steps, {whole} for all "
+        f"{training.rounds}, without evaluation"
     )
     if round_h > _LONG_ROUND_H:
         remedy = "a GPU, fewer training.local_steps, or a participation.deadline_s that allows it"

@@ -80,6 +80,14 @@ class ParticipationRules(Section):
     """Sites that must be in every sum (the study's participation.min_sites)."""
 
 
+class CohortRules(Section):
+    release: Literal["never", "counts", "histograms"] = "never"
+    """What `fedvox site cohort` may write for the planning of studies: nothing; counts of patients
+    by modality and label; also how spacing, size and intensity spread."""
+    least_cell: int = Field(5, ge=3)
+    """Patients that every count which leaves stands for, at least."""
+
+
 class WhenRules(Section):
     hours: tuple[Annotated[str, AfterValidator(_hours)], ...] = ()
     """When work may begin, in the machine's local time, such as "20:00-06:00"; empty: always."""
@@ -102,5 +110,6 @@ class Policy(Section):
     training: TrainingRules = TrainingRules()
     privacy: PrivacyRules = PrivacyRules()
     participation: ParticipationRules = ParticipationRules()
+    cohort: CohortRules = CohortRules()
     when: WhenRules = WhenRules()
     resources: ResourcesRules = ResourcesRules()

@@ -2,6 +2,7 @@
 
 fedvox study new > study.toml       a commented file with every key and its default
 fedvox study check study.toml       says what is wrong with it, or its hashes
+fedvox study plan a.json b.json     one contract from what sites told of their patients
 fedvox study propose study.toml --home DIR --start
 fedvox study status NAME --watch --home DIR
 """
@@ -19,6 +20,7 @@ from fedvox.common.study.template import commented
 
 _CONSORTIUM = "fedvox.server.coordinator.cli_study"
 """The module of the sub-commands that speak with a coordinator."""
+_PLAN = "fedvox.server.cohort.cli_plan"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--json", action="store_true", help="print one JSON object")
     for command in (new, check):
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    plan = import_module(_PLAN)
+    plan.add_arguments(commands.add_parser("plan", help=plan.HELP))
     consortium = import_module(_CONSORTIUM)
     for action, text in consortium.HELP.items():
         consortium.add_arguments(commands.add_parser(action, help=text), action)
@@ -43,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
         written = {setting.partition("=")[0].strip() for setting in settings}
         print(commented(load_study(settings=settings), written), end="")
         return 0
+    if args.action == "plan":
+        return int(import_module(_PLAN).run(args))
     if args.action != "check":
         return int(import_module(_CONSORTIUM).run(args))
     study = load_study(args.study, args.set)

@@ -152,6 +152,8 @@ class _Conversation(HttpToolsProtocol):
         self._listener = listener
         self._peer = peer
         self._head_bytes = 0
+        self._heads = 0
+        """Seen to their end."""
         self._in_head = True
         self._head_timer: TimerHandle | None = None
 
@@ -184,9 +186,10 @@ class _Conversation(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head and self._head_timer is None:
             self._await_head()
-        before = self._in_head
+        before, heads = self._in_head, self._heads
         super().data_received(data)
-        if before and self._in_head:
+        # A request that came whole, in one piece, ended its head on the way.
+        if before and self._in_head and self._heads == heads:
             self._head_bytes += len(data)
             if self._head_bytes > self._listener.limits.head_bytes:
                 self._listener.incidents.refused(
@@ -200,13 +203,14 @@ class _Conversation(HttpToolsProtocol):
         scope[IDENTITY], scope[PEER] = self._peer.identity, self._peer
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head, self._head_bytes = False, 0
+        self._heads += 1
         self._head_is_there()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head = True
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self._listener.limits.head_s, self._too_slow)

@@ -186,10 +186,10 @@ def conductor(settings: str) -> None:
         while len(presence.seats()) < len(names):
             time.sleep(0.1)
         for number in range(1, int(given["rounds"]) + 1):
-            total = fold.empty(weights)
+            totals = [fold.empty(weights)]
 
-            def accept(site: str, reply: Reply, total: fold.Sum = total) -> None:
-                fold.add(total, reply.arrays["update"], reply.examples)
+            def accept(site: str, reply: Reply, totals: list[fold.Sum] = totals) -> None:
+                totals.append(fold.add(totals.pop(), reply.arrays["update"], reply.examples))
 
             arrays = {"weights": weights}
             request = Request("train", STUDY, number, sha256_of(weights), {}, arrays)
@@ -198,7 +198,7 @@ def conductor(settings: str) -> None:
             seconds.append(time.perf_counter() - begun)
             if len(answers.answered) != len(names):
                 raise SystemExit(f"not all have answered: {answers}")
-            fold.mean(total)
+            fold.mean(totals.pop())
     _say({"seconds": seconds, "peak_bytes": peak_bytes(), "before_bytes": before})
 
 

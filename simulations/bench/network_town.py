@@ -34,7 +34,8 @@ class Part:
     def start(cls, *command: str) -> Part:
         """Starts it."""
         piped = subprocess.PIPE
-        return cls(subprocess.Popen([*command], stdin=piped, stdout=piped, text=True))
+        quiet = subprocess.DEVNULL
+        return cls(subprocess.Popen([*command], stdin=piped, stdout=piped, stderr=quiet, text=True))
 
     def said(self) -> Any:
         """The next thing it says; FedvoxError where it has ended instead."""

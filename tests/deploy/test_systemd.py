@@ -108,9 +108,11 @@ def test_nobody_else_can_knock_at_the_trainer(machine: Machine) -> None:
 
 
 def test_the_logs_of_both_sides_agree(machine: Machine) -> None:
-    logs = machine.run("ls /var/lib/fedvox/*/audit.jsonl").split()
-    assert {"coordinator", "link"} <= {log.split("/")[4] for log in logs}
-    machine.run(f"{BIN}/fedvox audit verify {' '.join(logs)}")
+    coordinator, link, trainer = (
+        f"/var/lib/fedvox/{name}/audit.jsonl" for name in ("coordinator", "link", "trainer")
+    )
+    machine.run(f"{BIN}/fedvox audit verify {coordinator} {link}")
+    machine.run(f"{BIN}/fedvox audit verify {trainer}")
 
 
 @pytest.mark.parametrize("unit", ["fedvox-trainer", "fedvox-link", "fedvox-coordinator"])
@@ -135,9 +137,8 @@ def test_a_site_takes_a_new_key(machine: Machine) -> None:
     assert not machine.run("ls /var/lib/fedvox/link/*.kit", check=False)
     machine.run(f"{BIN}/fedvox-site policy sign")
     machine.run("systemctl restart fedvox-trainer fedvox-link")
-    online = f"{AS_COORDINATOR} study status trial --json"
-    machine.wait(online, lambda said: '"connected": true' in said or "connected" in said)
     machine.wait("journalctl -u fedvox-link --no-pager -n 3", lambda said: "connected" in said)
+    assert machine.run("ls /var/lib/fedvox/trainer/audit-until-*.jsonl")
 
 
 def test_nothing_was_refused_by_the_sandbox(machine: Machine) -> None:

@@ -1,10 +1,12 @@
 """Both ends of DICOM for tests: a receiver of ours, and peers that behave or misbehave."""
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 from dicom_series import ROOT, Series, datasets, write
@@ -18,6 +20,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
+from pynetdicom.transport import ThreadedAssociationServer
 
 from fedvox.client.pacs.allow import LOOPBACK
 from fedvox.client.pacs.part import Limits
@@ -96,10 +99,12 @@ def storescu(port: int, *paths: Path | str, called: str = "FEDVOX", **run: Any) 
 
 
 @contextmanager
-def associated(port: int, calling: str = "SENDER", **options: Any) -> Iterator[Association]:
+def associated(
+    port: int, calling: str = "SENDER", patience_s: float = 10, **options: Any
+) -> Iterator[Association]:
     """pynetdicom as the sender of CT images."""
     entity = AE(calling)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = patience_s
     entity.add_requested_context(CTImageStorage)
     entity.add_requested_context(Verification)
     made = entity.associate("127.0.0.1", port, ae_title="FEDVOX", **options)
@@ -127,11 +132,16 @@ def pacs(handlers: Handlers, title: str = "PACS") -> Iterator[str]:
     entity.add_requested_context(CTImageStorage)
     entity.require_called_aet = True
     port = free_port()
-    server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=list(handlers))
-    assert server is not None
+    server = entity.make_server(
+        ("127.0.0.1", port), evt_handlers=list(handlers), server_class=ThreadedAssociationServer
+    )
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
     try:
         yield f"{title}@127.0.0.1:{port}"
     finally:
         for one in server.active_associations:
             one.abort()
-        server.shutdown()
+        BaseServer.shutdown(server)
+        server.server_close()
+        thread.join()

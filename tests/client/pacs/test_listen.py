@@ -112,7 +112,10 @@ def test_what_is_pushed_is_ingested_and_a_killed_listener_goes_on(tmp_path: Path
 
 def test_it_ends_in_order_while_somebody_sends(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with listening(home, "--quiet-s", "600") as running, associated(running.port) as sender:
+    with (
+        listening(home, "--quiet-s", "600") as running,
+        associated(running.port, patience_s=2) as sender,  # it may miss that it was aborted
+    ):
         acknowledged = 0
         for number, image in enumerate(ct(1, 60, size=100)):
             if number == 20:

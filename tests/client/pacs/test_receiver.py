@@ -198,7 +198,7 @@ def test_who_says_nothing_is_cut_off_and_holds_nobody_up(tmp_path: Path) -> None
     ids=["a PDU of 4 GiB", "another protocol", "data before anything", "an empty request"],
 )
 def test_nonsense_ends_the_connection_and_nothing_else(tmp_path: Path, sent: bytes) -> None:
-    with receiving(tmp_path, idle_s=2.0) as here:
+    with receiving(tmp_path, idle_s=1.0) as here:
         with socket.create_connection(("127.0.0.1", here.port)) as peer:
             peer.sendall(sent)
             peer.settimeout(15)

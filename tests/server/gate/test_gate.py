@@ -528,3 +528,27 @@ def test_a_gate_whose_port_is_taken_says_so(place: Town, tmp_path: Path) -> None
     enrolment.consortium(home, place.gate.port)
     with pytest.raises(AssertionError, match="has ended"):
         GateProcess(home, place.gate.port).start()
+
+
+def test_requests_that_come_whole_do_not_count_as_one_long_head(place: Town, a: Caller) -> None:
+    """Head and body in one piece, larger together than a head may be, and again and again."""
+    asked = fleet.PullMessagesRequest(node=Node(node_id=a.activate()))
+    padding = b"\xc2\x3e" + b"\xe0\xd4\x03" + bytes(60_000)  # a field that nobody knows
+    body = asked.SerializeToString() + padding
+    head = (
+        f"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\ncontent-type: {PROTOBUF}\r\n"
+        f"flwr-public-key: {a.headers['flwr-public-key']}\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode()
+    context = ssl_of(Credentials.load(place.homes["a"] / "identity"))
+    before = reasons_of(place, "a")
+    with connected(place, context) as tls:
+        tls.settimeout(8)
+        for _ in range(40):
+            tls.sendall(head + body)
+            said = b""
+            while b"\r\n\r\n" not in said:
+                part = tls.recv(65536)
+                assert part, "answered, and not cut off"
+                said += part
+            assert said.startswith(b"HTTP/1.1 200"), said
+    assert reasons_of(place, "a") == before
