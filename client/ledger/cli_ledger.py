@@ -9,15 +9,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedvox.common.home import add_home, home_of
+
 if TYPE_CHECKING:
     from fedvox.client.ledger.places import Place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what the command takes."""
-    parser.add_argument(
-        "--home", type=Path, required=True, metavar="DIR", help="the site's folder, with ledger/"
-    )
+    add_home(parser)
     parser.add_argument(
         "--dataset", default="", metavar="NAME", help="only this data set (default: all)"
     )
@@ -40,14 +40,15 @@ def run(args: argparse.Namespace) -> int:
     from fedvox.client.ledger.summary import summarise
     from fedvox.client.ledger.verify import look
 
-    looks = [look(place) for place in _chosen(args.home, args.dataset)]
+    home = home_of(args)
+    looks = [look(place) for place in _chosen(home, args.dataset)]
     summaries = [summarise(found, args.last) for found in looks]
     if args.plot is not None:
         from fedvox.client.ledger.plot import draw
 
         draw(summaries, args.plot)
     if args.json:
-        plain = {"home": str(args.home), "ledgers": [item.as_plain() for item in summaries]}
+        plain = {"home": str(home), "ledgers": [item.as_plain() for item in summaries]}
         print(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         from fedvox.client.ledger.show import show, show_verdict

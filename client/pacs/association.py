@@ -125,8 +125,6 @@ def bound(association: Association, begin: Begin, patience_s: float) -> None:
     if transport is None or transport.socket is None:
         return
     transport.socket.settimeout(patience_s)
-    # A message is several small writes: without this, each waits 40 ms for the one before.
-    transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     association.dimse = _Bounded(association, begin)
 
     def receive(count: int) -> bytearray:
@@ -135,6 +133,9 @@ def bound(association: Association, begin: Begin, patience_s: float) -> None:
         return _receive(transport.socket, count, patience_s)
 
     setattr(transport, "recv", receive)  # noqa: B010 - a method of one object
+    with suppress(OSError):  # it is closed already
+        # A message is several small writes: without this, each waits 40 ms for the one before.
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _receive(connection: socket.socket, count: int, patience_s: float) -> bytearray:

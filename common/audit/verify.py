@@ -69,10 +69,13 @@ def wrongs(logs: Sequence[Log]) -> list[Wrong]:
     """What does not hold in the logs, in their order; the first of each names the first entry."""
     found = [wrong for log in logs for wrong in _alone(log)]
     coordinators = [log for log in logs if log.role is Role.COORDINATOR]
-    sites = {log.owner: log for log in logs if log.role is Role.SITE}
+    sites = [log for log in logs if log.role is Role.SITE]
     for coordinator in coordinators:
-        for site in sites.values():
-            found += _together(coordinator, site)
+        for owner in sorted({log.owner for log in sites}):
+            own = [log for log in sites if log.owner == owner]  # link's and trainer's, old and new
+            found += _updates(coordinator, own)
+            for log in own:
+                found += _closings(coordinator, log)
     return found
 
 
@@ -84,32 +87,27 @@ def _alone(log: Log) -> Iterator[Wrong]:
             yield Wrong(log.file, line.link.sequence, f"not signed by {log.owner}")
 
 
-def _together(coordinator: Log, site: Log) -> Iterator[Wrong]:
-    """What one side says of the other, held against what the other says."""
-    yield from _updates(coordinator, site)
-    yield from _closings(coordinator, site)
-
-
-def _updates(coordinator: Log, site: Log) -> Iterator[Wrong]:
-    sent = {_key(line.fields): line.fields for line in site.of_kind("sent")}
+def _updates(coordinator: Log, site: Sequence[Log]) -> Iterator[Wrong]:
+    """Updates that the coordinator counts, held against what the site's logs say it has sent."""
+    owner = site[0].owner
+    sent = {_key(line.fields) for log in site for line in log.of_kind("sent")}
     for line in coordinator.of_kind("round"):
         record = RoundRecord.of(line.fields)
-        if site.owner not in record.answered:
+        if owner not in record.answered:
             continue
         place = (coordinator.file, line.link.sequence)
-        update = record.answered[site.owner]
-        receipt = Receipt(record.study_sha256, record.round, record.weights_in, update, site.owner)
-        signature = _receipts(line.fields).get(site.owner, b"")
-        if not verify(site.key, receipt.text, signature):
-            yield Wrong(*place, f"{site.owner} has not signed for the update it is said to have")
-            continue
-        known = sent.get((record.study_sha256, record.round, update))
-        if known is None:
-            text = f"round {record.round}: counts an update that {site.owner} has no entry of"
+        update = record.answered[owner]
+        receipt = Receipt(record.study_sha256, record.round, record.weights_in, update, owner)
+        signature = _receipts(line.fields).get(owner, b"")
+        if not any(verify(log.key, receipt.text, signature) for log in site):
+            yield Wrong(*place, f"{owner} has not signed for the update it is said to have")
+        elif (record.study_sha256, record.round, update) not in sent:
+            text = f"round {record.round}: counts an update that {owner} has no entry of"
             yield Wrong(*place, text)
 
 
 def _closings(coordinator: Log, site: Log) -> Iterator[Wrong]:
+    """Rounds as the coordinator told the site of them, held against what it has kept."""
     # A coordinator that was killed before its checkpoint closes the round once more.
     kept = [RoundRecord.of(line.fields) for line in coordinator.of_kind("round")]
     for line in site.of_kind("closed"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from parties import Authority
 
+from fedvox.common.audit.log import AuditLog, read_log
 from fedvox.common.audit.rounds import Closed, RoundRecord
 from fedvox.common.audit.verify import Wrong, open_log, wrongs
 from fedvox.common.cli import main
@@ -27,6 +28,9 @@ class Both:
         self.coordinator, self.coordinator_key = self.authority.log("coordinator", self.files[0])
         self.site, self.site_key = self.authority.log("a", self.files[1])
         self.coordinator.append("began")
+        self.site.append("began")
+        chain = str(read_log(self.files[1])[0].fields["certificate"]).encode()
+        self.site_papers = (chain, self.site_key)
 
     def send(self, update: str = "u" * 64) -> bytes:
         receipt = Receipt(RECORD.study_sha256, 1, RECORD.weights_in, update, "a")
@@ -89,4 +93,14 @@ def test_the_command_names_the_first_wrong_entry(
     both.files[1].write_text(text.replace('"round": 1', '"round": 2', 1))
     assert main(["audit", "verify", *map(str, both.files)]) == 1
     out = capsys.readouterr().out
-    assert "a.jsonl: site a: entry 2" in out and "coordinator.jsonl" in out
+    assert "a.jsonl: site a: entry 3" in out and "coordinator.jsonl" in out
+
+
+def test_a_sites_logs_count_together(tmp_path: Path) -> None:
+    """A link and a trainer with users of their own each keep one."""
+    both = Both(tmp_path)
+    other = AuditLog(tmp_path / "trainer.jsonl", "a", *both.site_papers)
+    other.append("work-begun")
+    both.close(RECORD, both.send())
+    both.files.append(tmp_path / "trainer.jsonl")
+    assert both.wrongs() == []
