@@ -114,7 +114,7 @@ def test_the_commands_work_and_print_what_is_shown(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDVOX_CACHE", str(tmp_path / "cache"))
     small_msd_folder(tmp_path / "Task04_Hippocampus")
-    dicom_series.write(dicom_series.Series(slices=6), tmp_path / "export")
+    dicom_series.write(tmp_path / "export", dicom_series.datasets(dicom_series.Series()))
     commands = shown_commands()
     assert len(commands) >= 30
     with ExitStack() as stack:

@@ -210,8 +210,9 @@ def _intensity(visit: Visit) -> Finding | None:
         return None
     window = list(study.data.window)
     told = f"window {window}" if window else "no window"
-    shares = [_at_ends(np.asarray(case.image)) for case in supply.some_prepared()]
-    if np.median(shares) >= 1.0:
+    images = [np.asarray(case.image) for case in supply.some_prepared()]
+    shares = [_at_ends(image) for image in images]
+    if np.median([np.ptp(image) for image in images]) == 0:
         remedy = "the window misses this site's intensities: are its images in the same units?"
         return red(f"{told}: images become constant", remedy, "images become constant")
     if np.median(shares) > _CLIPPED:

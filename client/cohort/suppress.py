@@ -28,7 +28,7 @@ def gathered(counts: Sequence[int], of: int, least: int) -> tuple[int, ...]:
     while small := [at for at, count in enumerate(cells) if 0 < count < least]:
         at = min(small, key=lambda place: (cells[place], place))
         others = [place for place, count in enumerate(cells) if count and place != at]
-        to = min(others, key=lambda place: (abs(place - at), place))
+        to = min(others, key=lambda place: (abs(place - at), cells[place], place))
         cells[to] += cells[at]
         cells[at] = 0
     return tuple(cells)

@@ -15,6 +15,7 @@ from fedvox.client.pacs.archive import Archive, Into
 from fedvox.client.pacs.ingesting import IngestCommand
 from fedvox.client.pacs.listen import Emptying
 from fedvox.client.pacs.options import ingest_options, limits_of, tls_of
+from fedvox.client.pacs.peer import Asking, Peer
 from fedvox.client.pacs.pull import Pace, Pull
 from fedvox.client.pacs.query import Wanted
 from fedvox.client.pacs.receiver import Listening, Receiver
@@ -73,7 +74,7 @@ def _archive(args: argparse.Namespace, into: Into) -> Archive:
 
         token = token_in(args.token_file)
         return WebArchive(Web(args.dicomweb, token, args.patience_s, tls_of(args)), into)
-    from fedvox.client.pacs.dimse import Asking, DimseArchive, Peer
+    from fedvox.client.pacs.dimse import DimseArchive
 
     title = checked_title(args.ae_title)
     peer = Peer.of(args.peer)
@@ -82,8 +83,6 @@ def _archive(args: argparse.Namespace, into: Into) -> Archive:
 
 def _receiving(args: argparse.Namespace, into: Into, refused: RefusedLog) -> Receiver:
     """The SCP that C-MOVE sends to: open for the PACS that was asked, or for who was named."""
-    from fedvox.client.pacs.dimse import Peer
-
     peer = Peer.of(args.peer)
     named = AllowList.of(args.allow) if args.allow else AllowList((Allowed(peer.title, peer.host),))
     own = Listening(

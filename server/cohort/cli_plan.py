@@ -79,4 +79,5 @@ def _simulated(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     if args.task:
         settings.append(f"task.kind={args.task}")
     (found,) = entry_points(group="fedvox.simulation", name="cohort")
-    return found.load()(settings)
+    summaries, where = found.load()(settings)
+    return summaries, where

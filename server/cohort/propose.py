@@ -84,7 +84,7 @@ def _channels(pool: Pool) -> int:
 
 
 def _spacing(pool: Pool, dims: int) -> list[float]:
-    """The middle spacing of each axis; of slices much thicker than the rest is fine, a finer one."""
+    """The middle spacing of each axis; across thick slices a finer one, where many have it."""
     found = [pool.middle(f"spacing_mm_{axis}") for axis in range(dims)]
     spacing = [value for value in found if value is not None]
     if len(spacing) < dims:

@@ -24,7 +24,7 @@ _HEADINGS = (
 
 def sheet_lines(pool: Pool, proposal: Proposal) -> Iterator[str]:
     """A row a site, the sum of all, and what they disagree on."""
-    rows = [_HEADINGS]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     for summary, weight in zip(pool.summaries, pool.weights, strict=True):
         rows.append(_row(summary, weight))
     together = sum(summary.patients for summary in pool.summaries)

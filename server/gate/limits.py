@@ -29,8 +29,8 @@ class Limits:
     answer_bytes: int = 6 << 20
     """After so much, an answer to many questions is ended; the rest is asked for again."""
     connections: int = 1024
-    connections_of_stranger: int = 8
-    """From one address, as long as no site was recognised."""
+    connections_of_stranger: int = 64
+    """From one address, as long as no site was recognised; all sites may come by one front."""
     connections_of_site: int = 8
     wait_s: float = 20.0
     """Longest that a site or a conductor may be kept waiting for what is not there yet."""

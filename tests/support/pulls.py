@@ -11,10 +11,11 @@ from pacs_peers import ROOMY
 
 from fedvox.client.pacs.allow import LOOPBACK
 from fedvox.client.pacs.archive import Archive, Into
-from fedvox.client.pacs.dimse import Asking, DimseArchive, Peer
+from fedvox.client.pacs.dimse import DimseArchive
 from fedvox.client.pacs.ingesting import Ingested
 from fedvox.client.pacs.listen import Emptying
 from fedvox.client.pacs.part import Limits
+from fedvox.client.pacs.peer import Asking, Peer
 from fedvox.client.pacs.pull import Pace, Pull, Pulled
 from fedvox.client.pacs.query import Wanted, Window
 from fedvox.client.pacs.receiver import Listening, Receiver

@@ -40,7 +40,8 @@ PROTOBUF = "application/protobuf"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    bounds = {"head_s": 1.5, "body_s": 1.0, "handshake_s": 1.5, "body_bytes_per_s": 1 << 30}
+    bounds = {"head_s": 1.5, "body_s": 1.0, "handshake_s": 1.5, "body_bytes_per_s": 1 << 30,
+              "connections_of_stranger": 8}  # fmt: skip
     with town(tmp_path_factory.mktemp("town"), "a", "b", **bounds) as made:
         yield made
 
