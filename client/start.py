@@ -30,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--foreground", action="store_true", help="show here as well what the processes say"
     )
+    parser.add_argument(
+        "--monitor-port", type=int, default=0, metavar="P",
+        help="loopback port of /health and /metrics (default: none)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object when ready")
 
 
@@ -37,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Keeps both processes running."""
     import json
     import os
+    from contextlib import ExitStack
 
     from fedvox.client.settings import SiteSettings
     from fedvox.common.home import home_of
@@ -57,10 +62,13 @@ def run(args: argparse.Namespace) -> int:
         told[:] = [*told[-9:], f"{process}: {line}"]
         log(process, line)
 
-    try:
+    with ExitStack() as stack:
+        stack.callback(log.close)
+        if args.monitor_port:
+            from fedvox.client.monitor import Monitor
+
+            stack.callback(Monitor(home, args.monitor_port).stop)
         status = Supervisor(_children(args, str(home)), heard, ready).run()
-    finally:
-        log.close()
     if status:
         _explain(told)
     return status

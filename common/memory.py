@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 
-_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of glibc's mallopt."""
 _LARGE_BYTES = 8 << 20
+_KEPT_BYTES = 64 << 20
+"""What is kept of smaller blocks: to get and return pages for each chunk would take longer than to
+fill it."""
 
 
 def give_large_blocks_back() -> None:
@@ -18,6 +21,7 @@ def give_large_blocks_back() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         mallopt(_ARENA_MAX, 2)
 
 

@@ -66,8 +66,32 @@ def _approval(visit: Visit) -> Finding | None:
     return yellow("waits for a person at this site", remedy, "waits for a person")
 
 
+def _budget(visit: Visit) -> Finding | None:
+    """What the ledgers say is left; reading them spends nothing."""
+    study = visit.study
+    if study is None or study.privacy.mode == "none" or _policy(visit).level == "red":
+        return None
+    from fedvox.client.ledger.places import places
+    from fedvox.client.ledger.summary import summarise
+    from fedvox.client.ledger.verify import look
+
+    name = visit.spec.partition(":")[2] if visit.spec.startswith("dataset:") else visit.spec
+    looks = [look(place) for place in places(visit.home) if place.dataset == name.split(":")[0]]
+    if any(found.findings for found in looks):
+        remedy = "`fedvox site ledger --verify` says where; restore it from a backup"
+        return red("a ledger is not as it was written", remedy, "damaged")
+    spent = max((summarise(found, 0).life.epsilon for found in looks), default=0.0)
+    cap, wanted = visit.policy.privacy.most_epsilon_life, study.privacy.epsilon
+    told = f"epsilon {spent:.3g} of {cap:g} spent in the data's life; the study asks for {wanted:g}"
+    if wanted and spent + wanted > cap:
+        remedy = "the study would be refused at the cap: less epsilon, or raise most_epsilon_life"
+        return yellow(told, remedy, "may not be enough for the whole study")
+    return green(told, "enough")
+
+
 CHECKS = (
     Check("policy.signed", _policy),
     Check("policy.verdict", _verdict),
     Check("policy.approval", _approval),
+    Check("policy.budget", _budget),
 )

@@ -106,14 +106,28 @@ class Fault(Exception):
         self.code = code
 
 
+@dataclass(frozen=True)
+class PushedObject:
+    """A request to keep an object, whose content is read out of the message once only."""
+
+    node: Any
+    run_id: int
+    object_id: str
+    session_id: str
+    object_content: bytes
+
+
 def parse(route: Route, body: bytes | memoryview) -> Any:
     """The request in a body; Fault for what is none."""
-    request = route.request()
+    request: Any = route.request()
     try:
         request.MergeFromString(bytes(body))
     except DecodeError:
         raise Fault(400, "malformed") from None
-    return request
+    if route.request is not message_pb2.PushObjectRequest:
+        return request
+    names = ("node", "run_id", "object_id", "session_id", "object_content")
+    return PushedObject(*(getattr(request, name) for name in names))
 
 
 def check_object(request: Any) -> None:

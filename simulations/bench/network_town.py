@@ -35,7 +35,15 @@ class Part:
         """Starts it."""
         piped = subprocess.PIPE
         quiet = subprocess.DEVNULL
-        return cls(subprocess.Popen([*command], stdin=piped, stdout=piped, stderr=(None if __import__("os").environ.get("LOUD") else quiet), text=True))
+        return cls(
+            subprocess.Popen(
+                [*command],
+                stdin=piped,
+                stdout=piped,
+                stderr=(None if __import__("os").environ.get("LOUD") else quiet),
+                text=True,
+            )
+        )
 
     def said(self) -> Any:
         """The next thing it says; FedvoxError where it has ended instead."""

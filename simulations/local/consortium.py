@@ -23,7 +23,7 @@ from fedvox.common.errors import FedvoxError
 _STOP_S = 40.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """A command that runs until it is told to stop: the coordinator, or a site."""
 

@@ -185,7 +185,8 @@ def clock_off(offset: str) -> Harm:
         part = scene.sight.consortium.sites[scene.sight.site]
         part.kill()
         before = part.prefix
-        part.prefix = ("faketime", "-f", offset)
+        # The steady clock stays: a wrong wall clock does not make waiting longer.
+        part.prefix = ("env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", offset)
         part.begin()
         part.prefix = before
 

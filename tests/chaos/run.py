@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,7 @@ class Outcome:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the cases; 1 where one does not hold."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # what was started is ended as well
     cases = [case for case in CASES if arguments.only in case.name]
     random.Random(arguments.seed).shuffle(cases)
     begun = time.monotonic()

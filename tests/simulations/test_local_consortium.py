@@ -8,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import namespaces
 import pytest
 
 from fedvox.common.cli import main
-from fedvox.simulations.local.consortium import LocalConsortium, command
+from fedvox.simulations.local.consortium import LocalConsortium, command, free_port
 
 SMALL = (
     "simulation.sites=2", "simulation.patients=4", "training.rounds=3", "training.local_steps=2",
@@ -45,6 +46,11 @@ def test_a_consortium_gives_the_model_of_the_simulation(
     tmp_path: Path, study: Path, simulated: str
 ) -> None:
     with LocalConsortium(tmp_path, ["north", "south"]) as consortium:
+        monitors = {
+            part: free_port() for part in (consortium.coordinator, consortium.sites["north"])
+        }
+        for part, port in monitors.items():
+            part.words += ("--monitor-port", str(port))
         consortium.found()
         consortium.start_sites()
         told = consortium.propose(study, *SMALL)
@@ -54,6 +60,13 @@ def test_a_consortium_gives_the_model_of_the_simulation(
         assert told["state"] == "done", told
         assert told["model_sha256"] == simulated
         assert [site["name"] for site in told["sites"]] == ["north", "south"]
+        figures = {}
+        for part, port in monitors.items():
+            assert httpx.get(f"http://127.0.0.1:{port}/health").json()["healthy"]
+            figures[part.name] = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert 'fedvox_study_round{study="small"} 3.0' in figures["coordinator"]
+        assert 'fedvox_site_online{site="north"} 1.0' in figures["coordinator"]
+        assert 'fedvox_site_rounds{study="small"} 3.0' in figures["north"]
         out = tmp_path / "result"
         command("study", "result", "small", "--out", str(out), "--home", str(consortium.home))
         summary = json.loads((out / "summary.json").read_text())

@@ -132,6 +132,27 @@ def test_a_policy_that_does_not_hold(tmp_path: Path) -> None:
     assert levels(looked(tmp_path))["policy.approval"] == "green"
 
 
+def test_what_is_left_of_the_budget(tmp_path: Path) -> None:
+    dataset(tmp_path, cases=20)
+    give_identity(tmp_path)
+    new_home(tmp_path)
+    private = ("privacy.mode=patient", "privacy.epsilon=3.0")
+    found = looked(tmp_path, *private)
+    assert (
+        levels(found)["policy.budget"] == "green"
+        and "0 of 16" in found["policy.budget"].finding.text
+    )
+    policy_file(tmp_path).write_text(
+        "[privacy]\nmost_epsilon_life = 4.0\n[cohort]\nrelease = 'counts'\n"
+    )
+    sign_policy(tmp_path)
+    assert levels(looked(tmp_path, *private))["policy.budget"] == "green"
+    spent = fedvox("site", "cohort", "--dataset", "d", "--epsilon", "2", "--home", tmp_path)
+    assert spent.status == 0, spent.err
+    assert levels(looked(tmp_path, *private))["policy.budget"] == "yellow"
+    assert "policy.budget" not in looked(tmp_path)
+
+
 def test_the_report_to_share_holds_nothing_that_was_planted(tmp_path: Path) -> None:
     """Names in every place that a check looks at; none of them, nor an exact count, gets out."""
     home = new_home(tmp_path / "QXHOME0ZKJ", data="dataset:QXSET1ZKJ")

@@ -79,6 +79,8 @@ def test_every_rule_of_the_file_is_looked_at() -> None:
     }
     elsewhere = {
         "studies.admit",  # admits()
+        "cohort.release",  # `fedvox site cohort`
+        "cohort.least_cell",
         "when.days",  # with when.hours
         "privacy.most_epsilon_life",  # the ledger's caps
         "privacy.figures",  # at the release

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from cohorts import site
 from command import cached_in, fedvox, simulate, summary
+from images import image_folder
+from trainers import give_identity, new_home
 
+from fedvox.client.policy.signature import policy_file, sign_policy
 from fedvox.common.study import load_study
 from fedvox.server.coordinator.proposal import proposed
 
@@ -59,6 +62,40 @@ def test_conflicts_are_told_and_written_down(tmp_path: Path) -> None:
     said = fedvox("study", "plan", *paths, "--out", out)
     assert "to settle: value 1 is 'liver' at north, 'tumour' at south" in said.out
     assert "# TO SETTLE: value 1 is" in out.read_text()
+
+
+def test_from_images_over_two_sites_to_a_plan_that_both_are_ready_for(tmp_path: Path) -> None:
+    """Ingest, policy, cohort at each site; plan at the coordinator; check at the sites."""
+    summaries = []
+    for number, name in enumerate(("north", "south")):
+        export = image_folder(tmp_path / f"export-{name}", 8, f"{name}-")
+        home = new_home(tmp_path / name, "dataset:balls", name)
+        give_identity(home, name)
+        policy_file(home).write_text("[cohort]\nrelease = 'histograms'\n")
+        sign_policy(home)
+        taken = fedvox(
+            "site", "ingest", export / "images", "--labels", export / "labels", "--dataset", "balls",
+            "--home", home, "--json",
+        )  # fmt: skip
+        assert taken.status == 0 and taken.events[-1]["labelled"] == 8, taken.out + taken.err
+        summaries.append(tmp_path / f"{number}.json")
+        words = ["--dataset", "balls", "--home", home, "--out", summaries[-1]]
+        told = fedvox("site", "cohort", *words)
+        assert told.status == 0, told.err
+    plan = tmp_path / "plan.toml"
+    assert fedvox("study", "plan", *summaries, "--out", plan).status == 0
+    study = proposed(plan, [])
+    assert study.data.spacing == (1.0, 1.0, 1.0) and study.data.patch == (16, 16, 16)
+    assert study.task.classes == ("background", "label-1")
+    small = ["--set", "model.channels=[4, 8]", "--set", "training.precision=fp32"]
+    for name in ("north", "south"):
+        said = fedvox("site", "check", plan, *small, "--home", tmp_path / name, "--json")
+        found = {one["check"]: one for one in said.events[-1]["findings"]}
+        assert {check for check, one in found.items() if one["level"] == "red"} == {
+            "network.tcp",
+            "network.tls",
+        }, found  # there is no coordinator
+        assert "s a step" in found["trial.step"]["found"]
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
