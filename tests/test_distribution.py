@@ -95,4 +95,6 @@ def test_flowers_app_and_the_simulation_behind_it_can_be_loaded() -> None:
     }
     assert isinstance(client.app, ClientApp) and isinstance(server.app, ServerApp)
     found = {entry.name: entry.load() for entry in entry_points(group="fedvox.simulation")}
-    assert set(found) == {"cohort", "complete", "sites", "study"} and all(map(callable, found.values()))
+    assert set(found) == {"cohort", "complete", "sites", "study"} and all(
+        map(callable, found.values())
+    )

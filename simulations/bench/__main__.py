@@ -17,6 +17,7 @@ BENCHES = {
     "sites": "memory of 1,000 virtual sites against that of 10",
     "dp": "a step with patient-level privacy against a plain one, and against Opacus",
     "dp_quality": "segmentation of real data with every patient protected: what it costs in Dice",
+    "ingest": "DICOM series into the store, against dcm2niix on the same files",
     "hippocampus": "segmentation of real data: federated against pooled and against each site",
     "adrenal": "classification of real data: federated against the majority class",
 }

@@ -135,39 +135,6 @@ def write(folder: Path, slices: Iterable[Dataset], name: str = "slice") -> list[
     return paths
 
 
-def write_many(folder: Path, series: int, slices: int, size: int = 512) -> None:
-    """Synthetic CT series with headers as long as a scanner's, one folder a series."""
-    plane = np.random.default_rng(1).integers(0, 2000, (size, size)).astype(np.int16)
-    for number in range(series):
-        shape = Series(slices, size, size, number=number + 1)
-        template = _slice(shape, 0, plane)
-        _lengthen(template)
-        folder_of_series = folder / f"series{number:02d}"
-        folder_of_series.mkdir(parents=True, exist_ok=True)
-        for index in range(slices):
-            template.SOPInstanceUID = f"{shape.uid}.{index + 1}"
-            template.file_meta.MediaStorageSOPInstanceUID = template.SOPInstanceUID
-            template.InstanceNumber = index + 1
-            template.ImagePositionPatient = [-50.0, -60.0, 30.0 + 2.5 * index]
-            template.PixelData = np.roll(plane, index + number).tobytes()
-            path = folder_of_series / f"{index * 7919 % 10007:05d}.dcm"
-            template.save_as(path, enforce_file_format=True)
-
-
-def _lengthen(ds: Dataset) -> None:
-    """What a scanner writes besides: about a hundred elements more, private ones and sequences."""
-    for offset in range(60):
-        ds.add_new(0x00091010 + offset, "LO", f"private value {offset}")
-    ds.add_new(0x00090010, "LO", "A MAKER")
-    for group in (0x0018, 0x0040):
-        for offset in range(15):
-            ds.add_new((group << 16) + 0x9900 + offset, "DS", "1.5")
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T-1", "SRT", "Chest"
-    ds.ProcedureCodeSequence = Items([code])
-    ds.RequestAttributesSequence = Items([code])
-
-
 def enhanced(series: Series, voxels: npt.NDArray[Any] | None = None) -> FileDataset:
     """The whole series as one multi-frame object, frames in reverse order of position."""
     slices = datasets(series, voxels)[::-1]

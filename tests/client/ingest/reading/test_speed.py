@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 
 import pytest
-from dicom_series import write_many
 
 from fedvox.client.ingest.reading.find import find, load
+from fedvox.simulations.bench.ct_series import write_series
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("dcm2niix"), reason="dcm2niix is not installed")
 def test_reading_is_as_fast_as_dcm2niix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_many(tmp_path / "in", series=6, slices=300)
+    write_series(tmp_path / "in", series=6, slices=300)
     for path in (tmp_path / "in").rglob("*.dcm"):
         path.read_bytes()  # both find the files in memory
     (tmp_path / "niix").mkdir()
