@@ -45,7 +45,7 @@ class Listener:
             interface="asgi3",
             proxy_headers=False,
             server_header=False,
-            date_header=False,
+            date_header=True,
             access_log=False,
             log_config=None,
             timeout_keep_alive=int(limits.idle_s),

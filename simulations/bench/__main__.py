@@ -15,6 +15,7 @@ from fedvox.simulations.bench.outcome import Absent, machine, render, write
 BENCHES = {
     "engine": "the in-process engine against a bare training loop and against stock Flower",
     "sites": "memory of 1,000 virtual sites against that of 10",
+    "network": "rounds of a consortium over mutual TLS against stock Flower's without",
     "dp": "a step with patient-level privacy against a plain one, and against Opacus",
     "dp_quality": "segmentation of real data with every patient protected: what it costs in Dice",
     "ingest": "DICOM series into the store, against dcm2niix on the same files",

@@ -10,14 +10,19 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedvox.common.errors import FedvoxError
-from fedvox.simulations.bench.arms import _OFFLINE
 
+_OFFLINE = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+}
 _PROJECT = """\
 [build-system]
 requires = ["hatchling"]
@@ -105,12 +110,17 @@ def timed_stock(folder: Path, sites: int, elements: int, rounds: int, limit_s: f
     )
     (home / "config.toml").write_text(f"{connection}insecure = true\n")
     environment = {**os.environ, **_OFFLINE, "FLWR_HOME": str(home)}
-    environment["FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION"] = "1"
+    # Flower starts its own programs by name.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     with contextlib.ExitStack() as stack, (folder / "stock.log").open("w") as log:
 
         def started(*command: str) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(
-                command, env=environment, stdout=log, stderr=log, start_new_session=True
+                [_program(command[0]), *command[1:]],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
             stack.callback(process.wait, 30)
             stack.callback(process.terminate)
@@ -158,7 +168,7 @@ def _submit(
 ) -> None:
     config = f'sites={sites} elements={elements} rounds={rounds} out="{out}"'
     done = subprocess.run(
-        ["flwr", "run", str(app), "bench", "--run-config", config],
+        [_program("flwr"), "run", str(app), "bench", "--run-config", config],
         env=dict(environment),
         capture_output=True,
         text=True,
@@ -167,6 +177,10 @@ def _submit(
     )
     if done.returncode:
         raise FedvoxError(f"plain Flower takes no run: {(done.stdout + done.stderr)[-800:]}")
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
 
 
 def _free_ports(count: int) -> list[int]:
