@@ -21,8 +21,8 @@ BELOW = {
 FLOWER = {
     "client/app.py", "client/link/errand.py", "client/link/fleet.py", "client/link/translate.py",
     "common/parcels.py", "common/wire.py", "server/app.py", "server/asking.py", "server/conduct.py",
-    "server/coordinator/conductor.py", "server/flower_private.py", "server/gate/objects.py", "server/gate/superlink.py",
-    "server/meet.py", "server/presence.py", "server/rounds.py", "server/strategies/flower.py", "simulations/engines.py",
+    "server/coordinator/conductor.py", "server/flower_private.py", "server/gate/calls.py", "server/gate/objects.py",
+    "server/gate/superlink.py", "server/meet.py", "server/presence.py", "server/rounds.py", "server/strategies/flower.py", "simulations/engines.py",
     "simulations/inprocess.py", "simulations/ray_engine.py", "simulations/sites.py",
 }  # fmt: skip
 """The modules that face Flower."""
@@ -33,10 +33,10 @@ FLOWER_PUBLIC = (
     "flwr.app.typing",
 )  # fmt: skip
 FLOWER_PRIVATE = {
-    "client/link/fleet.py", "server/flower_private.py", "server/gate/objects.py",
+    "client/link/fleet.py", "server/flower_private.py", "server/gate/calls.py", "server/gate/objects.py",
     "server/gate/superlink.py", "simulations/inprocess.py",
 }  # fmt: skip
-"""One a process: link, conductor, gate (with what it keeps objects in), and the in-process grid."""
+"""One a process (link, conductor, in-process grid), but for the gate: calls, state and objects."""
 
 COMMAND_LINE = {"common/cli.py", "common/privacy/cli.py", "common/study/cli.py"}
 """Tables of commands, which are loaded when they are called."""

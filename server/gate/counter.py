@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from fedvox.common.identity.certificates import Identity
 from fedvox.server.gate.bodies import Turned
+from fedvox.server.gate.calls import FLEET, RUNTIME, check_object
 from fedvox.server.gate.members import Members
 from fedvox.server.gate.post import Post
 from fedvox.server.gate.recording import Incidents, Recorder
-from fedvox.server.gate.superlink import FLEET, RUNTIME, SuperLink, check_object
+from fedvox.server.gate.superlink import SuperLink
 
 _WORKERS = 2
 """Threads that read, write and check large objects; all else is done at once."""

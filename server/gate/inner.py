@@ -7,9 +7,9 @@ from typing import Any
 
 from fedvox.common.frames import framed, unframed
 from fedvox.server.gate.bodies import Receive, Scope, Send, Turned, body_of, header, reply
+from fedvox.server.gate.calls import RUNTIME, TOKEN_HEADER, Fault, parse
 from fedvox.server.gate.counter import Counter
 from fedvox.server.gate.limits import Limits
-from fedvox.server.gate.superlink import RUNTIME, TOKEN_HEADER, Fault, parse
 
 PREFIX = "/v1/runtime/"
 _MANY = {"pull-objects": "pull-object", "push-objects": "push-object"}

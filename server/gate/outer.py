@@ -21,11 +21,11 @@ from fedvox.server.gate.bodies import (
     header,
     reply,
 )
+from fedvox.server.gate.calls import FLEET, KEY_HEADER, Fault, Route, parse
 from fedvox.server.gate.claims import check_claims
 from fedvox.server.gate.counter import Counter
 from fedvox.server.gate.limits import Limits
 from fedvox.server.gate.listener import IDENTITY, PEER
-from fedvox.server.gate.superlink import FLEET, KEY_HEADER, Fault, Route, parse
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 

@@ -11,7 +11,7 @@ Recorder = Callable[[str, Mapping[str, object]], None]
 
 log = logging.getLogger(__name__)
 _QUIET_S = 60.0
-_MOST_KINDS = 4096
+_MOST_KINDS = 256
 """Of refusals that are told apart; more are counted together."""
 
 

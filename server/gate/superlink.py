@@ -1,144 +1,30 @@
-"""Flower's SuperLink without its web server: its state and its handlers, all of them private.
+"""Flower's SuperLink without its web server: its state, behind the calls of `calls`.
 
 The web server is not used: it answers the control interface on the same port, has no mutual TLS,
-and takes 5 ms for a call whose work takes a tenth of one. What it would call is called here, by
-tables of what a site and a conductor may ask for; nothing else can be asked for. Nor is Flower's
-database used, which takes 20 times as long as its state in memory and never shrinks: nothing in it
-need outlive the process, since conductors have checkpoints and sites have outboxes. Objects of any
-size lie in files. `tests/server/gate/test_superlink.py` fails loudly when Flower moves a name.
+and takes 5 ms for a call whose work takes a tenth of one. Nor is Flower's database used, which
+takes 20 times as long as its state in memory and never shrinks: nothing in it need outlive the
+process, since conductors have checkpoints and sites have outboxes. Objects of any size lie in
+files. `tests/server/gate/test_superlink.py` fails loudly when Flower moves a name.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
-
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SubStatus
-from flwr.proto import fleet_pb2 as fleet
-from flwr.proto import heartbeat_pb2, message_pb2, run_pb2
-from flwr.proto import runtime_pb2 as runtime
 from flwr.server.superlink.linkstate import InMemoryLinkState
-from flwr.supercore.constant import (
-    FLEET_HTTP_PUBLIC_KEY_HEADER,
-    NOOP_FEDERATION_ID,
-    TASK_TOKEN_HEADER,
-)
-from flwr.supercore.error import FlowerError
-from flwr.supercore.error.catalog import API_ERROR_MAP
+from flwr.supercore.constant import NOOP_FEDERATION_ID
 from flwr.supercore.fab import Fab
-from flwr.supercore.inflatable.inflatable_utils import validate_object_content
-from flwr.supercore.servicer.runtime import runtime_handlers as core_handlers
 from flwr.superlink.federation import NoOpFederationManager
-from flwr.superlink.servicer.fleet import fleet_handlers
-from flwr.superlink.servicer.runtime import runtime_handlers
-from google.protobuf.message import DecodeError, Message
 
 from fedvox.common.fab import APP, TASK, VERSION, fab, fab_hash
+from fedvox.server.gate.calls import Fault, Route, called
 from fedvox.server.gate.objects import FileObjects
 
-KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode()
-"""In which a node names its key."""
-TOKEN_HEADER = TASK_TOKEN_HEADER.lower().encode()
-"""In which a conductor shows its token."""
 logging.getLogger("flwr").setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True)
-class Route:
-    """A call: what is asked with, and what answers."""
-
-    request: type[Message]
-    answer: Callable[..., Message]
-
-
-FLEET: Mapping[str, Route] = {
-    "activate-node": Route(fleet.ActivateNodeRequest, fleet_handlers.activate_node),
-    "deactivate-node": Route(fleet.DeactivateNodeRequest, fleet_handlers.deactivate_node),
-    "send-node-heartbeat": Route(
-        heartbeat_pb2.SendNodeHeartbeatRequest, fleet_handlers.send_node_heartbeat
-    ),
-    "pull-messages": Route(
-        fleet.PullMessagesRequest,
-        lambda request, state: fleet_handlers.pull_messages(request, state, state.object_store),
-    ),
-    "push-messages": Route(fleet.PushMessagesRequest, fleet_handlers.push_messages),
-    "get-run": Route(run_pb2.GetRunRequest, fleet_handlers.get_run),
-    "push-object": Route(message_pb2.PushObjectRequest, fleet_handlers.push_object),
-    "pull-object": Route(message_pb2.PullObjectRequest, fleet_handlers.pull_object),
-    "confirm-message-received": Route(
-        message_pb2.ConfirmMessageReceivedRequest,
-        lambda request, state: fleet_handlers.confirm_message_received(
-            request, state, state.object_store
-        ),
-    ),
-}
-"""What a site may ask for. Nodes are registered here and never there; a site fetches no app."""
-
-RUNTIME: Mapping[str, Route] = {
-    "send-task-heartbeat": Route(
-        runtime.SendTaskHeartbeatRequest, core_handlers.send_task_heartbeat
-    ),
-    "get-nodes": Route(runtime.GetNodesRequest, runtime_handlers.get_nodes),
-    "push-messages": Route(runtime.PushAppMessagesRequest, runtime_handlers.push_messages),
-    "pull-messages": Route(runtime.PullAppMessagesRequest, runtime_handlers.pull_messages),
-    "push-object": Route(message_pb2.PushObjectRequest, runtime_handlers.push_object),
-    "pull-object": Route(message_pb2.PullObjectRequest, runtime_handlers.pull_object),
-    "confirm-message-received": Route(
-        message_pb2.ConfirmMessageReceivedRequest, runtime_handlers.confirm_message_received
-    ),
-}
-"""What a conductor may ask for."""
-
-
-class Fault(Exception):
-    """A call that was refused or failed, as the other end is told: a status and a code."""
-
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
-        self.status = status
-        self.code = code
-
-
-@dataclass(frozen=True)
-class PushedObject:
-    """A request to keep an object, whose content is read out of the message once only."""
-
-    node: Any
-    run_id: int
-    object_id: str
-    session_id: str
-    object_content: bytes
-
-
-def parse(route: Route, body: bytes | memoryview) -> Any:
-    """The request in a body; Fault for what is none."""
-    request: Any = route.request()
-    try:
-        request.MergeFromString(bytes(body))
-    except DecodeError:
-        raise Fault(400, "malformed") from None
-    if route.request is not message_pb2.PushObjectRequest:
-        return request
-    names = ("node", "run_id", "object_id", "session_id", "object_content")
-    return PushedObject(*(getattr(request, name) for name in names))
-
-
-def check_object(request: Any) -> None:
-    """Fault where an object is not what its name says, or not an object."""
-    content = request.object_content
-    if hashlib.sha256(content).hexdigest() != request.object_id:
-        raise Fault(400, "not-its-name")
-    try:
-        validate_object_content(content)
-    except Exception:  # Flower has several for what is no object
-        raise Fault(400, "malformed") from None
 
 
 class SuperLink:
@@ -152,11 +38,11 @@ class SuperLink:
 
     def ask_as_site(self, route: Route, request: Any) -> Any:
         """What Flower answers a site."""
-        return _called(route.answer, request, self.state)
+        return called(route.answer, request, self.state)
 
     def ask_as_conductor(self, route: Route, request: Any, token: str) -> Any:
         """What Flower answers the conductor that holds the token."""
-        return _called(route.answer, request, self.state, self._task(token))
+        return called(route.answer, request, self.state, self._task(token))
 
     def run_of(self, token: str) -> int:
         """The run of a conductor's token; Fault where it has none."""
@@ -284,18 +170,6 @@ class SuperLink:
     def close(self) -> None:
         """Removes all files."""
         self._objects.clear()
-
-
-def _called(answer: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return answer(*arguments)
-    except FlowerError as error:
-        known = API_ERROR_MAP.get(error.code)
-        raise Fault(known.http_status_code if known else 500, f"flower-{int(error.code)}") from None
-    except KeyError:  # how Flower says that it does not know a run
-        raise Fault(404, "run") from None
-    except (ValueError, TypeError, IndexError, AttributeError):
-        raise Fault(400, "malformed") from None
 
 
 def _without(keys: Any, key: bytes) -> None:

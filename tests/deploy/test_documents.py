@@ -24,8 +24,6 @@ HEADINGS = {
     EnrolmentRefusal: "### Why an authority certifies nobody",
     Code: "### Why an answer did not count",
 }
-COMING = {"check"}
-"""Of `fedvox-site`: told of in the documents as soon as they are there."""
 
 
 def rows(heading: str) -> dict[str, tuple[str, str]]:
@@ -72,7 +70,7 @@ def parser_of(module: object) -> argparse.ArgumentParser:
 def test_the_sites_commands_are_there(words: list[str]) -> None:
     if words[1] in ("hand-over", "...", "anything"):
         return
-    assert words[1] in site_cli.SUBCOMMANDS or words[1] in COMING
+    assert words[1] in site_cli.SUBCOMMANDS
     if words[1] in site_cli.SUBCOMMANDS and len(words) > 2:
         parser_of(site_cli).parse_args(words[1:])
 

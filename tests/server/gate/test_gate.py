@@ -218,7 +218,7 @@ def test_a_key_header_given_twice_is_refused(place: Town, a: Caller, b: Caller) 
     "call", ["pull-messages", "send-node-heartbeat", "get-run", "pull-object", "push-object"]
 )
 def test_another_sites_node_is_refused(place: Town, a: Caller, b: Caller, call: str) -> None:
-    from fedvox.server.gate.superlink import FLEET
+    from fedvox.server.gate.calls import FLEET
 
     b.activate()
     request = FLEET[call].request(node=Node(node_id=b.activate()))

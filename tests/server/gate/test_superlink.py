@@ -17,7 +17,8 @@ from fedvox.common.fab import TASK, fab_hash
 from fedvox.common.identity.keys import new_key, public_pem
 from fedvox.common.parcels import Parcel, pack
 from fedvox.server.flower_private import _bare, _tree
-from fedvox.server.gate.superlink import FLEET, RUNTIME, Fault, SuperLink, check_object, parse
+from fedvox.server.gate.calls import FLEET, RUNTIME, Fault, check_object, parse
+from fedvox.server.gate.superlink import SuperLink
 
 NAMES = {
     "flwr.common.constant": ("NOOP_ACCOUNT_NAME", "NOOP_FLWR_AID", "SubStatus"),
