@@ -43,12 +43,24 @@ def add(arrays: Arrays, change: Arrays) -> dict[str, Array]:
 
 def norm(arrays: Arrays) -> float:
     """Euclidean norm over all tensors together, summed in float64 by name."""
+    return distance(arrays, {})
+
+
+def distance(arrays: Arrays, others: Arrays) -> float:
+    """Euclidean norm of arrays - others, without either's size in memory again.
+
+    Tensors that `others` lack count as they are.
+    """
     total = 0.0
     for name in sorted(arrays):
         flat = arrays[name].reshape(-1)
+        other = others[name].reshape(-1) if name in others else None
         for start in range(0, flat.size, _CHUNK):
-            part = flat[start : start + _CHUNK].astype(np.float64)
-            total += float(part @ part)
+            part = flat[start : start + _CHUNK]
+            if other is not None:
+                part = np.subtract(part, other[start : start + _CHUNK])
+            exact = part.astype(np.float64)
+            total += float(exact @ exact)
     return math.sqrt(total)
 
 

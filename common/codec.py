@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,15 +101,23 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
 def viewed(data: bytes) -> dict[str, np.ndarray]:
     """The tensors in `data` as read-only views of it: nothing is copied."""
     header, begin = _check(data), 8 + int.from_bytes(data[:8], "little")
-    arrays = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        start, end = (begin + int(at) for at in entry["data_offsets"])
-        dtype: np.dtype[Any] = np.dtype(_DTYPES[entry["dtype"]])
-        flat = np.frombuffer(memoryview(data)[start:end], dtype)
-        arrays[name] = flat.reshape(tuple(entry["shape"]))
-    return arrays
+    payload = memoryview(data)[begin:]
+    try:
+        return {
+            name: _view(payload, entry) for name, entry in header.items() if name != "__metadata__"
+        }
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise CodecError(f"not valid safetensors: {type(error).__name__}") from None
+
+
+def _view(payload: memoryview, entry: dict[str, Any]) -> np.ndarray:
+    start, end = (int(at) for at in entry["data_offsets"])
+    shape, dtype = tuple(int(side) for side in entry["shape"]), np.dtype(_DTYPES[entry["dtype"]])
+    fits = 0 <= start <= end <= len(payload) and min(shape, default=0) >= 0
+    if not fits or end - start != math.prod(shape) * dtype.itemsize:
+        raise ValueError
+    view: np.ndarray = np.frombuffer(payload[start:end], dtype).reshape(shape)
+    return view
 
 
 def notes_of(data: bytes) -> dict[str, str]:

@@ -6,12 +6,13 @@ when a transport asks for them: between threads of one process nothing is serial
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast, get_args
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedvox.common.arrays import Arrays
-from fedvox.common.codec import CodecError, decode, encode
+from fedvox.common.codec import CodecError, decode, encode, viewed
 from fedvox.common.errors import Refusal
 from fedvox.common.messages import Kind, Reply, Request, Scalar
 
@@ -79,7 +80,7 @@ def read_request(message: Message) -> Request:
             round=_whole(head["round"]),
             weights_sha256=str(head["weights_sha256"]),
             settings=_scalars(content.config_records["settings"]),
-            arrays=_groups(content),
+            arrays=_groups(content, decode),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CodecError(f"not a request of this release: {type(error).__name__}") from None
@@ -120,7 +121,7 @@ def read_reply(message: Message) -> Reply:
             round=_whole(head["round"]),
             weights_sha256=str(head["weights_sha256"]),
             examples=_whole(head["examples"]),
-            arrays=_groups(content),
+            arrays=_groups(content, viewed),
             figures=_figures(content.metric_records["figures"]),
             facts=_scalars(content.config_records["facts"]),
             refusal=Refusal(str(head["refusal"])) if head["refusal"] else None,
@@ -149,19 +150,20 @@ def _record(arrays: Arrays) -> ArrayRecord:
     return record
 
 
-def _groups(content: RecordDict) -> dict[str, Arrays]:
+def _groups(content: RecordDict, read: Callable[[bytes], Arrays]) -> dict[str, Arrays]:
+    """The groups of tensors; a coordinator, which only looks at them, reads without copying."""
     prefix = "arrays."
     return {
-        name.removeprefix(prefix): _arrays(record["payload"])
+        name.removeprefix(prefix): _arrays(record["payload"], read)
         for name, record in content.array_records.items()
         if name.startswith(prefix)
     }
 
 
-def _arrays(array: Array) -> Arrays:
+def _arrays(array: Array, read: Callable[[bytes], Arrays]) -> Arrays:
     if isinstance(array, Payload):
         live: Arrays = array.__dict__["arrays"]
         return live
     if array.stype != STYPE:
         raise CodecError("tensors in another format than this release's")
-    return decode(array.data)
+    return read(array.data)

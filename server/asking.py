@@ -116,8 +116,9 @@ class _Asking:
                     self._due[site] = 0.0
             self._send({site: seats[site] for site in self._ready() if site in seats})
             arrived = False
-            for message in self._pulled():
-                arrived |= self._take(message)
+            messages = list(self._pulled())
+            while messages:  # none is held when the next one comes
+                arrived |= self._take(messages.pop(0))
             if self._closed():
                 break
             if not arrived:

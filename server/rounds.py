@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from flwr.serverapp import Grid
 
-from fedvox.common.arrays import Arrays, delta, require_finite, sha256_of
-from fedvox.common.arrays import norm as norm_of
+from fedvox.common.arrays import Arrays, distance, require_finite, sha256_of
 from fedvox.common.codec import encoded_size
 from fedvox.common.errors import QuorumError, Refusal
 from fedvox.common.messages import Kind, Reply, Request, Scalar
@@ -206,7 +205,7 @@ class _Intake:
             "bytes_down": request_bytes * len(chosen),
             "loss": self._mean("loss"),
             "lr": self._mean("lr"),
-            "update_norm": norm_of(delta(after.weights, self._admission.weights)),
+            "update_norm": distance(after.weights, self._admission.weights),
             "weights_in": self._weights_in,
             "weights_out": sha256_of(after.weights),
             "sites": {site: self._sites[site] for site in sorted(self._sites)},

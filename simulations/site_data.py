@@ -19,19 +19,23 @@ _KEPT_STUDIES = 4
 
 def phantom_holdings(argument: str, home: Path) -> PhantomHoldings:
     """The holdings that `--data phantom:INDEX` names."""
-    if not argument.isdecimal() or int(argument) < 1:
-        raise InputError(f"data = 'phantom:{argument}': the simulated sites are counted from 1")
+    if not argument.isdecimal():
+        raise InputError(f"data = 'phantom:{argument}': the simulated sites have numbers")
     return PhantomHoldings(int(argument))
 
 
 class PhantomHoldings:
     """What the simulation of a study gives its site number `index`: the same patients, splits and
-    preparation, so that a consortium of such sites trains the simulation's model."""
+    preparation, so that a consortium of such sites trains the simulation's model.
+
+    The sites are counted from 1, and round: of four, 0 and 4 are the same. So a consortium whose
+    sites are counted from 0 holds everybody as well.
+    """
 
     dataset = "phantom"
 
     def __init__(self, index: int) -> None:
-        self.seed_name = f"site-{index}"
+        self._index = index
         self._rosters: OrderedDict[str, Roster] = OrderedDict()
         self._stores: dict[str, Store] = {}
         self._lock = Lock()
@@ -55,6 +59,11 @@ class PhantomHoldings:
                     self._rosters.popitem(last=False)
             return self._rosters[key]
 
+    def seed_name(self, study: Study) -> str:
+        """The name of the site in the simulation."""
+        sites = study.simulation.sites
+        return f"site-{(self._index - 1) % sites + 1}"
+
     def contract(self, study: Study) -> str:
         """Phantoms are prepared as every study wants them."""
         return contract_hash(study)
@@ -66,6 +75,7 @@ class PhantomHoldings:
 
     def _gathered(self, study: Study) -> Roster:
         consortium = gather(study, open_source("phantom", study), workers=1)
-        if self.seed_name not in consortium.rosters:
-            raise SiteError(Refusal.EMPTY, f"the study has no {self.seed_name}")
-        return consortium.rosters[self.seed_name]
+        name = self.seed_name(study)
+        if name not in consortium.rosters:
+            raise SiteError(Refusal.EMPTY, f"the study has no {name}")
+        return consortium.rosters[name]

@@ -38,13 +38,11 @@ class DatasetHoldings:
     """The newest version of one dataset, for a trainer. Prepared cases lie in the dataset."""
 
     dataset: Dataset
-    seed_name: str = ""
-    """What random streams are seeded by; empty: the site's own name."""
 
     @classmethod
-    def open(cls, home: Path, name: str, seed_name: str = "") -> Self:
+    def open(cls, home: Path, name: str) -> Self:
         """The holdings as they are now; DataError where there is no such dataset."""
-        return cls(Dataset.open(home, name), seed_name)
+        return cls(Dataset.open(home, name))
 
     @property
     def name(self) -> str:

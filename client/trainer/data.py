@@ -23,8 +23,7 @@ class Holdings(Protocol):
     def dataset(self) -> str:
         """Name of the data set, under which the privacy ledger is kept."""
 
-    @property
-    def seed_name(self) -> str:
+    def seed_name(self, study: Study) -> str:
         """The name that the site's random streams begin with; empty: the site's own."""
 
     def version(self, study: Study) -> str:

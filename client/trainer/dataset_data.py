@@ -17,8 +17,6 @@ _KEPT_STUDIES = 4
 class NewestVersion:
     """Holdings that follow a data set from version to version. For any number of threads."""
 
-    seed_name = ""
-
     def __init__(self, home: Path, name: str) -> None:
         """DataError where there is no such data set."""
         self.dataset = name
@@ -27,6 +25,10 @@ class NewestVersion:
         self._rosters: OrderedDict[str, Roster] = OrderedDict()
         self._stores: dict[str, Store] = {}
         self._lock = Lock()
+
+    def seed_name(self, study: Study) -> str:
+        """The site's own."""
+        return ""
 
     def version(self, study: Study) -> str:
         """The newest version of the data set."""

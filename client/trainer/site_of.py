@@ -40,7 +40,7 @@ def site_of(
         SiteState(home / "state", study_hash(study)),
         contract,
         guard,
-        holdings.seed_name,
+        holdings.seed_name(study),
     )
 
 

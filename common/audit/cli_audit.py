@@ -15,6 +15,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedvox.common.home import add_home, home_of
+
 if TYPE_CHECKING:
     from fedvox.common.audit.verify import Log, Wrong
 
@@ -23,18 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands of `fedvox audit`."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="verify|show")
     verify = commands.add_parser("verify", help="check logs by themselves and against each other")
-    verify.add_argument("logs", nargs="+", type=Path, metavar="FILE")
+    verify.add_argument("logs", nargs="*", type=Path, metavar="FILE", help="(HOME/audit.jsonl)")
     verify.add_argument(
         "--authority", type=Path, metavar="ROOT.pem", help="the consortium's root certificate"
     )
     show = commands.add_parser("show", help="print a log for reading")
-    show.add_argument("logs", nargs=1, type=Path, metavar="FILE")
+    show.add_argument("logs", nargs="*", type=Path, metavar="FILE", help="(HOME/audit.jsonl)")
     for command in (verify, show):
+        add_home(command)
         command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Does what `fedvox audit` was asked for."""
+    if not args.logs:
+        from fedvox.common.audit.trail import FILE
+
+        args.logs = [home_of(args) / FILE]
     return _show(args.logs[0], args.json) if args.action == "show" else _verify(args)
 
 

@@ -21,7 +21,7 @@ class Coordinator:
     def __init__(self, home: Path, operator: Path | None = None) -> None:
         self._home = home
         self._own = Credentials.load_bundle(operator or home / OPERATOR_FILE)
-        transport = httpx.HTTPTransport(uds=str(home / SOCKET))
+        transport = httpx.HTTPTransport(uds=str(home / SOCKET), verify=False, trust_env=False)
         self._http = httpx.Client(
             transport=transport, base_url="http://coordinator", timeout=30.0, trust_env=False
         )

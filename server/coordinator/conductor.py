@@ -29,6 +29,7 @@ from fedvox.common.errors import (
 from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
 from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.keys import public_key_of
+from fedvox.common.memory import give_large_blocks_back
 from fedvox.common.study import Study, dump_study, study_hash
 from fedvox.common.supervised import die_with_parent
 from fedvox.server.conduct import Company, Conducted, conduct
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--study", required=True)
     args = parser.parse_args(argv)
     die_with_parent()
+    give_large_blocks_back()
     ticket = RunTicket.from_plain(json.loads(sys.stdin.readline()))
     study = Studies(args.home).study(args.study)
     progress = Progress(

@@ -50,4 +50,4 @@ def test_what_cannot_work_is_told_and_not_tried_for_ever(tmp_path: Path) -> None
     with process("site", "start", "--home", home) as command:
         _, told = command.communicate(timeout=90)
     assert command.returncode == 2
-    assert "counted from 1" in told
+    assert "have numbers" in told

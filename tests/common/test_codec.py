@@ -1,3 +1,5 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from fedvox.common.codec import (
     encoded_size,
     mapped,
     notes_of,
+    viewed,
 )
 
 ARRAYS = {
@@ -97,3 +100,20 @@ def test_another_format_is_refused() -> None:
         decode(save({"a": np.ones(2)}, {"format": "other-9"}))
     with pytest.raises(CodecError, match=FORMAT):
         decode(save({"a": np.ones(2)}))
+
+
+@pytest.mark.parametrize("read", [decode, viewed])
+def test_offsets_and_shapes_that_do_not_fit_are_refused(
+    read: Callable[[bytes], dict[str, np.ndarray]],
+) -> None:
+    whole = encode({"w": np.arange(6, dtype=np.float32)})
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    for change in (
+        {"shape": [7]}, {"shape": [-6]}, {"shape": [2, 2]}, {"data_offsets": [0, 25]},
+        {"data_offsets": [-24, 0]}, {"data_offsets": [24, 0]}, {"data_offsets": [0]},
+        {"shape": "six"}, {"shape": [2**40]},
+    ):  # fmt: skip
+        text = json.dumps({**header, "w": {**header["w"], **change}}).encode()
+        with pytest.raises(CodecError):
+            read(len(text).to_bytes(8, "little") + text + whole[8 + length :])

@@ -10,6 +10,8 @@ from small import ball, tiny
 from fedvox.common.errors import DataError
 from fedvox.common.volume import Aside, CaseError, Volume
 from fedvox.simulations.consortium import gather
+from fedvox.simulations.resolve import resolve_study
+from fedvox.simulations.site_data import phantom_holdings
 from fedvox.simulations.sources.source import CaseRef, Suggestions
 
 
@@ -94,3 +96,13 @@ def test_a_source_of_which_nothing_is_usable_is_refused_with_the_reasons() -> No
     source = Balls(bad=tuple(f"b{n:02d}" for n in range(12)))
     with pytest.raises(DataError, match="no usable case.*1 x no-label.*12 x unreadable"):
         gather(STUDY, source, workers=2)
+
+
+def test_sites_counted_from_nought_hold_everybody_as_those_counted_from_one(tmp_path: Path) -> None:
+    study = resolve_study(None, ["simulation.sites=3", "simulation.patients=4"])[0]
+    for numbers in (range(1, 4), range(3)):
+        held = [phantom_holdings(str(number), tmp_path) for number in numbers]
+        names = {one.seed_name(study) for one in held}
+        assert names == {"site-1", "site-2", "site-3"}
+        cases = [case for one in held for case in one.roster(study).keys["train"]]
+        assert len(cases) == len(set(cases)) > 3

@@ -243,7 +243,7 @@ def test_one_trainer_a_home(home: Path, stub: TrainerStub) -> None:
     ("data", "words"),
     [
         ("", "fedvox site ingest"),
-        ("phantom:0", "counted from 1"),
+        ("phantom:first", "have numbers"),
         ("phantoms:1", "did you mean 'phantom'"),
         ("phantom", "KIND:NAME"),
         ("dataset:absent", "absent"),
