@@ -108,7 +108,7 @@ class Reader:
 
 
 @pytest.mark.xdist_group("consortium")
-def test_the_commands_work_and_print_what_is_shown(
+def test_readme(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

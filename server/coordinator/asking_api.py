@@ -9,6 +9,7 @@ import httpx
 
 from fedvox.common.errors import FedvoxError, InputError
 from fedvox.common.identity.credentials import Credentials
+from fedvox.common.unix_paths import reachable
 from fedvox.server.coordinator.operators import HEADER, header_for
 
 SOCKET = "run/operator.sock"
@@ -21,10 +22,6 @@ class Coordinator:
     def __init__(self, home: Path, operator: Path | None = None) -> None:
         self._home = home
         self._own = Credentials.load_bundle(operator or home / OPERATOR_FILE)
-        transport = httpx.HTTPTransport(uds=str(home / SOCKET), verify=False, trust_env=False)
-        self._http = httpx.Client(
-            transport=transport, base_url="http://coordinator", timeout=30.0, trust_env=False
-        )
 
     def get(self, path: str) -> dict[str, Any]:
         """What it tells."""
@@ -40,13 +37,21 @@ class Coordinator:
         """Bytes."""
         return self._ask("GET", path).content
 
+    def _sent(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        with reachable(self._home / SOCKET) as name:
+            transport = httpx.HTTPTransport(uds=name, verify=False, trust_env=False)
+            with httpx.Client(
+                transport=transport, base_url="http://coordinator", timeout=30.0, trust_env=False
+            ) as http:
+                return http.request(method, path, content=body, headers=headers)
+
     def _ask(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> httpx.Response:
         signed = {**(headers or {}), HEADER: header_for(self._own, method, path, body)}
         try:
-            answer = self._http.request(method, path, content=body, headers=signed)
-        except httpx.TransportError:
+            answer = self._sent(method, path, body, signed)
+        except (httpx.TransportError, FileNotFoundError):
             raise FedvoxError(
                 f"{self._home}: no coordinator answers there; start it with "
                 f"`fedvox coordinator start {self._home}`"

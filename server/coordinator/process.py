@@ -23,6 +23,7 @@ from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.secret_files import make_private_folder
 from fedvox.common.identity.tls import present, server_context
 from fedvox.common.supervised import die_with_parent, say_ready
+from fedvox.common.unix_paths import reachable
 from fedvox.server.consortium.authority import renew_coordinator_if_due
 from fedvox.server.consortium.enrolment import enrolment_app
 from fedvox.server.consortium.recording import authority_at
@@ -144,11 +145,12 @@ class _Coordinator:
         path.unlink(missing_ok=True)
         opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            opened.bind(str(path))
+            with reachable(path) as name:
+                opened.bind(name)
         except OSError as error:
             raise ResourceError(
-                f"{path}: cannot be opened: {error.strerror or error}; is the path longer than 100 "
-                "characters? Then keep the coordinator in a folder nearer to the root"
+                f"{path}: cannot be opened: {error.strerror or error}; keep the coordinator in a "
+                "folder on a disk of this machine, with a shorter path"
             ) from error
         path.chmod(0o600)
         return opened

@@ -16,6 +16,7 @@ from torch.optim import AdamW
 from fedvox.client.training.learner import threads
 from fedvox.client.training.private.clipping import ClippedSum, trainable
 from fedvox.client.training.private.noise import Noise
+from fedvox.client.training.private.noised import add_noise, as_gradients, in_one
 from fedvox.client.training.private.plan import make_engine, plan_by_shape
 from fedvox.client.training.private.timing import plan_by_timing
 from fedvox.client.training.small_maps import shelter_small_maps
@@ -125,15 +126,11 @@ def _clipped_sum(one: Trainee) -> Callable[[], ClippedSum]:
     return partial(engine.clipped_sum, one.images, one.labels, owner, patients, CLIP_NORM)
 
 
-@torch.no_grad()
 def _fill(model: nn.Module, found: ClippedSum, noise: Noise) -> None:
     weights = trainable(model)
-    numbers = sum(weight.numel() for weight in weights.values())
-    drawn = noise.gaussian(numbers).float() * (NOISE_MULTIPLIER * CLIP_NORM)
-    parts = drawn.to(found.norms.device).split([weight.numel() for weight in weights.values()])  # type: ignore[no-untyped-call]
-    for (name, weight), part in zip(weights.items(), parts, strict=True):
-        noisy = found.sums[name].add_(part.view(weight.shape)).div_(len(found.norms))
-        weight.grad = torch.empty_like(weight).copy_(noisy)
+    summed = in_one(found.sums, weights)
+    add_noise(summed, noise, NOISE_MULTIPLIER * CLIP_NORM)
+    as_gradients(weights, summed, len(found.norms))
 
 
 def opacus(setting: Setting, functorch: bool) -> Step:

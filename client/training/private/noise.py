@@ -7,7 +7,6 @@ a simulation it follows from the study's seed, and then the noise protects nobod
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Callable
 
@@ -19,8 +18,10 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from torch import Tensor
 
+from fedvox.client.training.private.ziggurat import normal
+
 _UNIT = 2.0**-53
-_BLOCK = 1 << 17
+BLOCK = 1 << 16
 """Words drawn at once: what fits into a processor's cache is filled and used up there."""
 
 Floats = npt.NDArray[np.float64]
@@ -31,38 +32,36 @@ class Noise:
 
     def __init__(self, key: bytes) -> None:
         self._stream: CipherContext = Cipher(AES(key), CTR(bytes(16))).encryptor()
-        self._zeros = bytes(8 * _BLOCK)
+        self._zeros = bytes(8 * BLOCK)
         # The cipher wants room for one of its own blocks more than it writes.
-        self._words = bytearray(8 * _BLOCK + 15)
+        self._words = bytearray(8 * BLOCK + 15)
 
     def __reduce__(self) -> str:
         raise TypeError("noise is never written down: who has its key can take it away again")
 
     def uniform(self, count: int) -> Floats:
         """Numbers in [0, 1), of 53 random bits each."""
-        out = torch.empty(count, dtype=torch.float64)
-        for first in range(0, count, _BLOCK):
-            block = out[first : first + _BLOCK]
-            block.copy_(self._unit(len(block)))
-        return out.numpy()
+        out = np.empty(count)
+        for first in range(0, count, BLOCK):
+            block = out[first : first + BLOCK]
+            words = np.frombuffer(self._drawn(len(block)), dtype=np.uint64, count=len(block))
+            # A double holds no more than 53 of the 64 bits.
+            np.multiply(words >> np.uint64(11), _UNIT, out=block)
+        return out
 
     def gaussian(self, count: int) -> Tensor:
-        """[count] standard normal numbers in double precision, by Box and Muller."""
-        out = torch.empty(count + count % 2, dtype=torch.float64)
-        for first in range(0, len(out), 2 * _BLOCK):
-            block = out[first : first + 2 * _BLOCK]
-            half = len(block) // 2
-            radius = self._unit(half).neg_().log1p_().mul_(-2.0).sqrt_()
-            angle = self._unit(half).mul_(2.0 * math.pi)
-            torch.mul(radius, angle.cos(), out=block[:half])
-            torch.mul(radius, angle.sin_(), out=block[half:])
-        return out[:count]
+        """[count] standard normal numbers in double precision."""
+        out = torch.empty(count, dtype=torch.float64)
+        for first in range(0, count, BLOCK):
+            block = out[first : first + BLOCK]
+            words = torch.frombuffer(self._drawn(len(block)), dtype=torch.int64, count=len(block))
+            normal(words, self.uniform, block)
+        return out
 
-    def _unit(self, count: int) -> Tensor:
+    def _drawn(self, count: int) -> bytearray:
+        """The next words of the stream; they stand there until more are drawn."""
         self._stream.update_into(memoryview(self._zeros)[: 8 * count], self._words)
-        words = torch.frombuffer(self._words, dtype=torch.int64, count=count)
-        # Without its sign bit and the ten bits that a double cannot hold.
-        return ((words >> 10) & ((1 << 53) - 1)).double().mul_(_UNIT)
+        return self._words
 
 
 NoiseFor = Callable[[str, int, str], Noise]

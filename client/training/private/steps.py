@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from fedvox.client.local import LocalWork
 from fedvox.client.store import Store
 from fedvox.client.training.device import Device
-from fedvox.client.training.private.clipping import GradientEngine, trainable
+from fedvox.client.training.private.clipping import GradientEngine, nothing, trainable
 from fedvox.client.training.private.measured import Measured
 from fedvox.client.training.private.noise import Noise
+from fedvox.client.training.private.noised import add_noise, as_gradients, in_one
 from fedvox.client.training.private.sampling import in_portions, poisson_draw
 from fedvox.common.arrays import Arrays
 from fedvox.common.privacy.adaptive_clip import (
@@ -96,18 +97,24 @@ class PrivateSteps:
         drawn = poisson_draw(len(self.people), self.terms.sample_rate, self.noise)
         limit = _PORTION * self.study.training.batch_size
         weights = trainable(self.model)
-        sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        summed: Tensor | None = None
         losses: list[Tensor] = []
         norms: list[Tensor] = []
         for portion in in_portions(drawn, sizes, limit):
             images, labels, owner = self._samples(portion, step)
             found = self.engine.clipped_sum(images, labels, owner, len(portion), self.clip_norm)
-            for name, part in found.sums.items():
-                sums[name] += part
+            part = in_one(found.sums, weights)
+            summed = part if summed is None else summed.add_(part)
             losses.append(found.losses)
             norms.append(found.norms)
         split = self._split()
-        self._fill(weights, sums, split.gradient, len(drawn))
+        if summed is None:
+            summed = in_one(nothing(self.model, self.device.torch_device).sums, weights)
+        added = add_noise(summed, self.noise, split.gradient * self.clip_norm)
+        self.measured.step(
+            len(drawn), added.clean_norm, added.noise_norm, len(summed), self.clip_norm
+        )
+        as_gradients(weights, summed, self._expected())
         if self.study.privacy.adaptive_clip:
             self._adapt(torch.cat(norms) if norms else torch.zeros(0), split)
         return torch.cat(losses).mean() if losses else torch.zeros(())
@@ -134,33 +141,6 @@ class PrivateSteps:
             return NoiseSplit(added, 0.0)
         # A count less noisy than the whole step would leave nothing for the gradients.
         return split_noise(added, max(count_noise_for(self._expected()), added))
-
-    @torch.no_grad()
-    def _fill(
-        self,
-        weights: dict[str, nn.Parameter],
-        sums: dict[str, Tensor],
-        multiplier: float,
-        drawn: int,
-    ) -> None:
-        """Noise on the sum, and its share of the patients expected in a step as the gradient."""
-        numbers = sum(weight.numel() for weight in weights.values())
-        noise = self.noise.gaussian(numbers).mul_(multiplier * self.clip_norm)
-        noise = noise.to(self.device.torch_device)
-        clean, added, first = [], [], 0
-        for name, weight in weights.items():
-            part = sums[name]
-            own = noise[first : first + part.numel()].view(part.shape)
-            first += part.numel()
-            # In double precision, so that rounding tells nothing of either summand.
-            noisy = (own + part).float()
-            clean.append(torch.linalg.vector_norm(part, dtype=torch.float64))
-            added.append(torch.linalg.vector_norm(noisy - part, dtype=torch.float64))
-            weight.grad = torch.empty_like(weight).copy_(noisy.div_(self._expected()))
-        clean_norm, noise_norm = (
-            torch.linalg.vector_norm(torch.stack(norms)).item() for norms in (clean, added)
-        )
-        self.measured.step(drawn, clean_norm, noise_norm, numbers, self.clip_norm)
 
     def _adapt(self, norms: Tensor, split: NoiseSplit) -> None:
         halves = float((norms <= self.clip_norm).sum()) - len(norms) / 2

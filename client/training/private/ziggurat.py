@@ -18,27 +18,33 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 _LAYERS = 1024
 """Chosen by the lowest bits of a word, which a double has no room for."""
 _EDGE = 4.038849846109505
-_WORD = 2.0**-63
-"""Words are signed."""
+"""Of the lowest layer: with it the layers, each of one area, end at the bell's top."""
 
-Uniform = Callable[[int], Tensor]
-"""So many numbers in [0, 1), in double precision."""
+Floats = npt.NDArray[np.float64]
+Uniform = Callable[[int], Floats]
+"""So many numbers in [0, 1)."""
 
 
 @dataclass(frozen=True)
 class Layers:
     """[layers] of the bell exp(-x^2 / 2), from the lowest to its top."""
 
-    outer: Tensor
-    """Edge of the box; the lowest box is longer than its part of the bell, by the tail's area."""
+    steps: Tensor
+    """What a word is multiplied by: half the box's width over half of all words.
+
+    The lowest box is longer than its part of the bell, by the tail's area."""
     inner: Tensor
     """Edge of the box above."""
+    lower: Floats
+    """Height of the box's lower side; that of the lowest is not asked for."""
+    upper: Floats
     tail: float
     """Chance that a normal number lies beyond the lowest edge on one side."""
 
@@ -51,33 +57,46 @@ def layers() -> Layers:
     edges = [area / _height(_EDGE), _EDGE]
     while len(edges) < _LAYERS:
         edges.append(math.sqrt(-2.0 * math.log(_height(edges[-1]) + area / edges[-1])))
-    outer, inner = (torch.tensor(own, dtype=torch.float64) for own in (edges, [*edges[1:], 0.0]))
-    return Layers(outer, inner, tail)
+    outer, inner = np.array(edges), np.array([*edges[1:], 0.0])
+    lower, upper = (np.exp(-0.5 * edge * edge) for edge in (outer, inner))
+    steps, kept = torch.from_numpy(outer * 2.0**-63), torch.from_numpy(inner)
+    return Layers(steps, kept, lower, upper, tail)
 
 
 def _height(edge: float) -> float:
     return math.exp(-0.5 * edge * edge)
 
 
-def normal(words: Tensor, uniform: Uniform) -> Tensor:
-    """[n] standard normal numbers from words [n] of 64 random bits."""
+def normal(words: Tensor, uniform: Uniform, out: Tensor) -> None:
+    """Standard normal numbers from words of 64 random bits, as many.
+
+    The words are no longer looked at once `uniform` is asked for more.
+    """
     bell = layers()
     layer = words & (_LAYERS - 1)
-    numbers = words.double().mul_(_WORD).mul_(bell.outer.index_select(0, layer))
-    open_at = np.flatnonzero((numbers.abs() >= bell.inner.index_select(0, layer)).numpy())
-    if len(open_at):
-        places = torch.from_numpy(open_at)
-        numbers[places] = _decided(numbers[places], layer[places], uniform)
-    return numbers
+    torch.mul(words.double(), bell.steps.index_select(0, layer), out=out)
+    outside = np.greater_equal(out.abs().numpy(), bell.inner.index_select(0, layer).numpy())
+    places = np.flatnonzero(outside)
+    if len(places):
+        numbers = out.numpy()
+        numbers[places] = _decided(numbers[places], layer.numpy()[places], uniform)
 
 
-def _decided(numbers: Tensor, layer: Tensor, uniform: Uniform) -> Tensor:
+def _decided(numbers: Floats, layer: npt.NDArray[np.int64], uniform: Uniform) -> Floats:
     """What becomes of numbers outside the box above theirs."""
     bell = layers()
-    chance, radius, angle = uniform(3 * len(numbers)).chunk(3)
-    lower, upper = (torch.exp(-0.5 * edge[layer].square()) for edge in (bell.outer, bell.inner))
-    under = torch.lerp(lower, upper, chance) < torch.exp(-0.5 * numbers.square())
-    anew = torch.log1p(-radius).mul_(-2.0).sqrt_() * torch.cos(2.0 * math.pi * angle)
-    # Beyond the lowest edge by the tail's own distribution, of which nothing is thrown away.
-    beyond = torch.special.ndtri((1.0 - chance) * bell.tail).copysign_(numbers)
-    return torch.where(layer == 0, beyond, torch.where(under, numbers, anew))
+    chance, radius, angle = uniform(3 * len(numbers)).reshape(3, -1)
+    height = bell.lower[layer] + chance * (bell.upper[layer] - bell.lower[layer])
+    under = height < np.exp(-0.5 * numbers * numbers)
+    anew = np.sqrt(-2.0 * np.log1p(-radius)) * np.cos(2.0 * math.pi * angle)
+    found = np.where(under, numbers, anew)
+    if len(beyond := np.flatnonzero(layer == 0)):
+        # By the tail's own distribution, of which nothing is thrown away.
+        found[beyond] = np.copysign(_in_tail(1.0 - chance[beyond]), numbers[beyond])
+    return found
+
+
+def _in_tail(chance: Floats) -> Floats:
+    """Normal numbers beyond the lowest edge: from 0, infinitely far, to 1, the edge itself."""
+    found: Floats = torch.special.ndtri(torch.from_numpy(chance * layers().tail)).numpy()
+    return found
