@@ -62,11 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     die_with_parent()
     give_large_blocks_back()
     ticket = RunTicket.from_plain(json.loads(sys.stdin.readline()))
-    study = Studies(args.home).study(args.study)
+    studies = Studies(args.home)
+    study = studies.study(args.study)
     progress = Progress(
-        Studies(args.home).folder(args.study) / "progress.json",
+        studies.folder(args.study) / "progress.json",
         study,
-        Studies(args.home).get(args.study).sites,
+        studies.get(args.study).sites,
+        RoundLog(studies.run_folder(args.study) / "rounds.jsonl").read(),
     )
     try:
         _Conducting(args.home, study, progress).all(grid_for(ticket))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from fedvox.common.files import write_json_atomic
 from fedvox.common.study import Study
 from fedvox.server.asking import patience_for
 from fedvox.server.events import Event
+from fedvox.server.spending import spent_by_site
 
 _KEEP_S = 0.5
 """The file is not written more often than this, but for what changes the state."""
@@ -19,19 +20,30 @@ _KEEP_S = 0.5
 class Progress:
     """Listens to a study's events and keeps the file."""
 
-    def __init__(self, path: Path, study: Study, sites: Collection[str], round: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        study: Study,
+        sites: Collection[str],
+        lines: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """`lines` are those of the rounds that were closed before this process began."""
+        spent = spent_by_site(lines)
         self._path = path
         self._written = 0.0
         names = sorted(sites)
         self._told: dict[str, Any] = {
             "phase": "meeting",
-            "round": round,
+            "round": lines[-1]["round"] if lines else 0,
             "rounds": study.training.rounds,
             "quorum": patience_for(study.participation, len(names)).need,
             "metrics": {},
             "model_sha256": None,
             "note": "",
-            "sites": {name: {"state": "expected", "epsilon": 0.0} for name in names},
+            "sites": {
+                name: {"state": "expected", "epsilon": spent.get(name, {}).get("epsilon", 0.0)}
+                for name in names
+            },
         }
         self._folds: dict[str, Callable[[Event], bool]] = {
             "started": self._started,
@@ -61,8 +73,9 @@ class Progress:
         return True
 
     def _trained(self, event: Event) -> bool:
-        epsilon = float(event.figures.get("epsilon", 0.0))
-        return self._site(event.site, "answered", epsilon=epsilon)
+        figures = event.figures
+        spent = {"epsilon": float(figures["epsilon"])} if "epsilon" in figures else {}
+        return self._site(event.site, "answered", **spent)
 
     def _awaited(self, event: Event) -> bool:
         awaited: Mapping[str, str] = event.detail["sites"]

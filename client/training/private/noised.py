@@ -32,9 +32,9 @@ def add_noise(summed: Tensor, noise: Noise, deviation: float) -> Added:
     clean, changed = [], []
     # Block by block: what was just drawn is still in the processor's cache.
     for block in summed.split(BLOCK):  # type: ignore[no-untyped-call]  # torch's stubs lack it
-        drawn = noise.gaussian(len(block)).mul_(deviation).to(block.device)
+        drawn = noise.gaussian(len(block)).to(block.device)
         # In double precision, so that rounding tells nothing of either summand.
-        noisy = drawn.add_(block).float()
+        noisy = block.double().add_(drawn, alpha=deviation).float()
         clean.append(torch.linalg.vector_norm(block))
         changed.append(torch.linalg.vector_norm(noisy - block))
         block.copy_(noisy)

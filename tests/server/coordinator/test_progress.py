@@ -38,6 +38,19 @@ def test_the_file_follows_the_events(tmp_path: Path) -> None:
     assert told(path)["model_sha256"] == "f" * 64 and told(path)["metrics"] == {"dice": 0.5}
 
 
+def test_a_conductor_that_begins_again_knows_what_was_spent(tmp_path: Path) -> None:
+    figures = {
+        "epsilon": 3.5, "delta": 1e-3, "noise_multiplier": 1.0, "sample_rate": 0.1,
+        "clip_norm": 1.0, "steps": 4,
+    }  # fmt: skip
+    lines = [{"round": 7, "sites": {"a": figures}}]
+    progress = Progress(tmp_path / "p", tiny("training.rounds=9"), ["a", "b"], lines)
+    progress.phase("training")
+    assert told(tmp_path / "p")["round"] == 7
+    progress(Event("awaited", 8, detail={"sites": {"a": ""}}))
+    assert told(tmp_path / "p")["sites"]["a"] == {"state": "awaited", "epsilon": 3.5}
+
+
 def test_a_status_says_who_is_away_and_who_is_waited_for() -> None:
     record = Record("x", "0" * 64, State.RUNNING, "ann", "t0", "t1", ("a", "b"))
     progress = {"round": 2, "sites": {"a": {"state": "awaited", "epsilon": 2.0}}, "quorum": 2}
