@@ -31,6 +31,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedvox.common.codec import CodecError
 from fedvox.common.errors import FedvoxError
 from fedvox.common.frames import framed, unframed
+from fedvox.common.memory import give_freed_memory_back
 from fedvox.common.parcels import Node, Parcel, count, pack, unpack
 from fedvox.server.gate.claims import COORDINATOR_NODE, as_node
 from fedvox.server.gate.limits import Limits
@@ -146,6 +147,7 @@ class RunGrid(Grid):
             runtime.PushAppMessagesResponse,
         )
         self._send(parcels, list(answer.objects_to_push), answer.session_id)
+        give_freed_memory_back()
         return list(answer.message_ids)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
@@ -160,7 +162,9 @@ class RunGrid(Grid):
             runtime.PullAppMessagesResponse,
         )
         pairs = zip(found.messages_list, found.message_object_trees, strict=True)
-        return [self._read(message, as_node(tree)) for message, tree in pairs]
+        read = [self._read(message, as_node(tree)) for message, tree in pairs]
+        give_freed_memory_back()
+        return read
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None

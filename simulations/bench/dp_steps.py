@@ -110,6 +110,7 @@ def private(setting: Setting) -> Step:
     work, noise = _clipped_sum(one), Noise(bytes(32))
 
     def step() -> None:
+        one.optimizer.zero_grad()
         _fill(one.model, work(), noise)
         one.optimizer.step()
 

@@ -170,12 +170,14 @@ def sites(settings: str) -> None:
 
 def conductor(settings: str) -> None:
     """Rounds as a study's conductor has them: asked, answered, folded."""
+    from fedvox.common.memory import give_large_blocks_back
     from fedvox.server import fold
     from fedvox.server.asking import Ear, Patience, ask
     from fedvox.server.flower_private import grid_for
     from fedvox.server.gate.ticket import RunTicket
     from fedvox.server.presence import Online
 
+    give_large_blocks_back()
     given = json.loads(settings)
     names = list(given["sites"])
     before = peak_bytes()
