@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from torch import Tensor
 
-from fedvox.client.training.private.ziggurat import normal
+from fedvox.client.training.private.ziggurat import decide, first_try
 
 _UNIT = 2.0**-53
-BLOCK = 1 << 16
-"""Words drawn at once: what fits into a processor's cache is filled and used up there."""
+BLOCK = 1 << 15
+"""Numbers drawn at once: they fit into a processor's cache, and torch does not yet share out work
+on so few. Threads would wait for each other ten times a block, and long where a core is busy."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,10 +53,15 @@ class Noise:
     def gaussian(self, count: int) -> Tensor:
         """[count] standard normal numbers in double precision."""
         out = torch.empty(count, dtype=torch.float64)
+        places, layers = [], []
         for first in range(0, count, BLOCK):
             block = out[first : first + BLOCK]
             words = torch.frombuffer(self._drawn(len(block)), dtype=torch.int64, count=len(block))
-            normal(words, self.uniform, block)
+            open_at, layer = first_try(words, block)
+            places.append(open_at + first)
+            layers.append(layer)
+        if count:
+            decide(out.numpy(), np.concatenate(places), np.concatenate(layers), self.uniform)
         return out
 
     def _drawn(self, count: int) -> bytearray:

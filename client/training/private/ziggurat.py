@@ -28,6 +28,7 @@ _EDGE = 4.038849846109505
 """Of the lowest layer: with it the layers, each of one area, end at the bell's top."""
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 Uniform = Callable[[int], Floats]
 """So many numbers in [0, 1)."""
 
@@ -67,22 +68,23 @@ def _height(edge: float) -> float:
     return math.exp(-0.5 * edge * edge)
 
 
-def normal(words: Tensor, uniform: Uniform, out: Tensor) -> None:
-    """Standard normal numbers from words of 64 random bits, as many.
-
-    The words are no longer looked at once `uniform` is asked for more.
-    """
+def first_try(words: Tensor, out: Tensor) -> tuple[Places, Places]:
+    """Numbers from words of 64 random bits, as many: where they are open yet, in which layers."""
     bell = layers()
     layer = words & (_LAYERS - 1)
     torch.mul(words.double(), bell.steps.index_select(0, layer), out=out)
     outside = np.greater_equal(out.abs().numpy(), bell.inner.index_select(0, layer).numpy())
     places = np.flatnonzero(outside)
+    return places, layer.numpy()[places]
+
+
+def decide(numbers: Floats, places: Places, layer: Places, uniform: Uniform) -> None:
+    """Settles what the first try left open, in place; then all are standard normal."""
     if len(places):
-        numbers = out.numpy()
-        numbers[places] = _decided(numbers[places], layer.numpy()[places], uniform)
+        numbers[places] = _decided(numbers[places], layer, uniform)
 
 
-def _decided(numbers: Floats, layer: npt.NDArray[np.int64], uniform: Uniform) -> Floats:
+def _decided(numbers: Floats, layer: Places, uniform: Uniform) -> Floats:
     """What becomes of numbers outside the box above theirs."""
     bell = layers()
     chance, radius, angle = uniform(3 * len(numbers)).reshape(3, -1)
