@@ -50,6 +50,13 @@ def noisy_share(halves: float, noise: float, patients_per_step: float) -> float:
     return (halves + noise) / patients_per_step + 0.5
 
 
+def split_of_step(noise_multiplier: float, patients_per_step: float) -> NoiseSplit:
+    """How a step of so many patients on average shares out the noise that is charged for it."""
+    # A count less noisy than the whole step would leave nothing for the gradients.
+    count_noise = max(count_noise_for(patients_per_step), noise_multiplier)
+    return split_noise(noise_multiplier, count_noise)
+
+
 def next_clip_norm(clip_norm: float, share: float, quantile: float, rate: float = RATE) -> float:
     """The clipping norm moved towards the one that leaves `quantile` of the patients unclipped."""
     if not math.isfinite(share):

@@ -22,7 +22,7 @@ from fedvox.client.training.private.clipping import trainable
 from fedvox.common.arrays import add, sha256_of
 from fedvox.common.errors import FedvoxError, Refusal
 from fedvox.common.messages import Reply, Request
-from fedvox.common.privacy.adaptive_clip import count_noise_for, split_noise
+from fedvox.common.privacy.adaptive_clip import split_of_step
 from fedvox.common.privacy.bucket import bucketed
 from fedvox.common.privacy.terms import Terms, terms_for
 from fedvox.common.study import Study, contract_hash, dump_study, parse_study, study_hash
@@ -210,7 +210,7 @@ def gradient_noise(study: Study, terms: Terms, patients: int) -> float:
     if not study.privacy.adaptive_clip:
         return terms.placed.added
     expected = terms.sample_rate * bucketed(patients)
-    return split_noise(terms.placed.added, count_noise_for(expected)).gradient
+    return split_of_step(terms.placed.added, expected).gradient
 
 
 def _sizes(learner: WatchedLearner) -> tuple[int, ...]:

@@ -185,7 +185,9 @@ def test_noise_halved(tmp_path: Path, unchecked: pytest.MonkeyPatch) -> None:
 
 @SLOW
 def test_noise_left_out(tmp_path: Path, unchecked: pytest.MonkeyPatch) -> None:
-    unchecked.setattr(Noise, "gaussian", lambda self, count: np.zeros(count))
+    unchecked.setattr(
+        Noise, "gaussian", lambda self, count: torch.zeros(count, dtype=torch.float64)
+    )
     assert {"noise strength", "noise in every tensor"} <= found(audit_site(target(tmp_path), WISH))
 
 
@@ -285,7 +287,9 @@ def test_an_image_is_found_without_noise_and_not_with_it(tmp_path: Path) -> None
 def test_an_image_in_an_update_that_lost_its_noise(
     tmp_path: Path, unchecked: pytest.MonkeyPatch
 ) -> None:
-    unchecked.setattr(Noise, "gaussian", lambda self, count: np.zeros(count))
+    unchecked.setattr(
+        Noise, "gaussian", lambda self, count: torch.zeros(count, dtype=torch.float64)
+    )
     audit = audit_site(target(tmp_path), replace(WISH, canaries=20, steps=1, iterations=150))
     assert "image from one update" in found(audit)
 

@@ -33,9 +33,9 @@ def in_one(sums: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
 def add_noise(summed: Tensor, noise: Noise, deviation: float) -> Added:
     """Adds normal noise to a sum [numbers], in place."""
     clean, changed = [], []
-    for part in summed.split(_BLOCKS * BLOCK):  # type: ignore[no-untyped-call]  # torch's stubs lack it
+    for part in torch.split(summed, _BLOCKS * BLOCK):
         drawn = noise.gaussian(len(part)).to(part.device)
-        pairs = zip(part.split(BLOCK), drawn.split(BLOCK), strict=True)  # type: ignore[no-untyped-call]
+        pairs = zip(torch.split(part, BLOCK), torch.split(drawn, BLOCK), strict=True)
         for block, own in pairs:
             # In double precision, so that rounding tells nothing of either summand.
             noisy = block.double().add_(own, alpha=deviation).float()
@@ -53,7 +53,7 @@ def _whole(norms: list[Tensor]) -> float:
 def as_gradients(weights: Mapping[str, nn.Parameter], summed: Tensor, expected: float) -> None:
     """Gives every parameter its part of a sum [numbers], over the patients expected in a step."""
     sizes = [weight.numel() for weight in weights.values()]
-    parts = summed.split(sizes)  # type: ignore[no-untyped-call]  # torch's stubs lack it
+    parts = torch.split(summed, sizes)
     for weight, part in zip(weights.values(), parts, strict=True):
         # In the layout of the parameter, as the optimizer wants it.
         weight.grad = torch.div(part.view(weight.shape), expected, out=torch.empty_like(weight))

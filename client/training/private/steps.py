@@ -20,10 +20,9 @@ from fedvox.client.training.private.sampling import in_portions, poisson_draw
 from fedvox.common.arrays import Arrays
 from fedvox.common.privacy.adaptive_clip import (
     NoiseSplit,
-    count_noise_for,
     next_clip_norm,
     noisy_share,
-    split_noise,
+    split_of_step,
 )
 from fedvox.common.privacy.bucket import bucketed
 from fedvox.common.privacy.terms import Terms
@@ -139,8 +138,7 @@ class PrivateSteps:
         added = self.terms.placed.added
         if not self.study.privacy.adaptive_clip:
             return NoiseSplit(added, 0.0)
-        # A count less noisy than the whole step would leave nothing for the gradients.
-        return split_noise(added, max(count_noise_for(self._expected()), added))
+        return split_of_step(added, self._expected())
 
     def _adapt(self, norms: Tensor, split: NoiseSplit) -> None:
         halves = float((norms <= self.clip_norm).sum()) - len(norms) / 2
