@@ -245,7 +245,7 @@ class RunGrid(Grid):
 
     def _call(self, call: str, request: Any, answer: type[Answer]) -> Answer:
         body = self._post(call, request.SerializeToString(), "application/protobuf")
-        found: Answer = answer.FromString(body)  # type: ignore[attr-defined]
+        found: Answer = answer.FromString(body)  # type: ignore[attr-defined]  # generated
         return found
 
     def _post(self, call: str, body: bytes, kind: str) -> bytes:

@@ -117,14 +117,14 @@ class EnrolmentRequest:
     def public_key(self) -> PublicKey:
         """The key to be certified; IdentityError unless whoever asks has its private half."""
         try:
-            key = checked_public_key(self.csr.public_key())
-            if self.csr.is_signature_valid:
-                return key
+            key, proven = checked_public_key(self.csr.public_key()), self.csr.is_signature_valid
         except IdentityError:
             raise
-        except Exception:  # of a signature or curve that the library does not know
-            pass
-        raise IdentityError("the request is not signed by the key that it names")
+        except Exception:  # several kinds, of a signature or curve that the library does not know
+            raise IdentityError("the request's key or signature is of an unknown kind") from None
+        if not proven:
+            raise IdentityError("the request is not signed by the key that it names")
+        return key
 
     def has_token(self) -> bool:
         """Whether it was signed by who has the token of the invitation it names."""

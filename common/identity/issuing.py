@@ -104,7 +104,7 @@ def _builder(
     now: datetime,
     end: datetime,
 ) -> x509.CertificateBuilder:
-    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key)  # type: ignore[arg-type]
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key)  # type: ignore[arg-type]  # P-384
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -101,8 +101,13 @@ class Scheduler:
         """Sites were revoked: studies that count on one of them go on without it."""
         for record in self._studies.all():
             kept = tuple(site for site in record.sites if site in sites)
-            if record.state not in (State.DONE, State.STOPPED) and kept != record.sites:
-                self._studies.set(record, sites=kept)
+            over = (
+                (State.DONE, State.STOPPED) if kept else (State.DONE, State.STOPPED, State.FAILED)
+            )
+            if record.state not in over and kept != record.sites:
+                # Without any site left, others must not slip in: it waits for an operator.
+                gone = {"problem": "all of its sites were revoked", "state": State.FAILED}
+                self._studies.set(record, **({"sites": kept} if kept else gone))
                 self._note("excluded", study=record.name, sites=sorted({*record.sites} - {*kept}))
                 if running := self._running.get(record.name):
                     self._ask_to_end(running)

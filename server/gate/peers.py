@@ -94,4 +94,4 @@ def abort(peer: Peer) -> None:
     """Ends a connection at once, whatever is on its way."""
     transport = peer.transport
     if isinstance(transport, asyncio.Transport) or hasattr(transport, "abort"):
-        transport.abort()  # type: ignore[union-attr]
+        transport.abort()  # type: ignore[union-attr]  # open yet

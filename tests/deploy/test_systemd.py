@@ -40,8 +40,8 @@ def _join(machine: Machine) -> None:
     machine.run(f"{AS_COORDINATOR} consortium invite site-a --out {COORDINATOR}/site-a.kit")
     machine.run("systemctl enable --now fedvox.target fedvox-coordinator")
     machine.wait("curl -s http://127.0.0.1:9464/health", lambda said: '"healthy":true' in said)
-    machine.run(f"install -m 0600 {COORDINATOR}/site-a.kit /root/site-a.kit")
-    machine.run(f"{BIN}/fedvox-site join /root/site-a.kit --data phantom:1")
+    machine.run(f"install -m 0600 {COORDINATOR}/site-a.kit /run/site-a.kit")
+    machine.run(f"{BIN}/fedvox-site join /run/site-a.kit --data phantom:1")
     machine.run(f"{BIN}/fedvox-site policy init")
     policy = "/var/lib/fedvox/trainer/policy.toml"
     machine.run(
@@ -128,8 +128,8 @@ def test_a_site_takes_a_new_key(machine: Machine) -> None:
     key = "sha256sum /var/lib/fedvox/link/identity/key.pem /var/lib/fedvox/trainer/identity/key.pem"
     before = [line.split()[0] for line in machine.run(key).splitlines()]
     machine.run(f"{AS_COORDINATOR} consortium invite site-a --again --out {COORDINATOR}/again.kit")
-    machine.run(f"install -m 0600 {COORDINATOR}/again.kit /root/again.kit")
-    machine.run(f"{BIN}/fedvox-site join /root/again.kit --new-key")
+    machine.run(f"install -m 0600 {COORDINATOR}/again.kit /run/again.kit")
+    machine.run(f"{BIN}/fedvox-site join /run/again.kit --new-key")
     after = [line.split()[0] for line in machine.run(key).splitlines()]
     assert len({*before, *after}) == 2 and len(set(after)) == 1
     owners = machine.run("stat -c '%U %a' /var/lib/fedvox/trainer/identity/*.pem").splitlines()

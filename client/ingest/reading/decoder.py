@@ -46,7 +46,7 @@ def _limit_memory() -> None:
 def _answer(request: dict[str, Any], answers: io.BufferedWriter) -> None:
     from pydicom.pixels.decoders.base import get_decoder
 
-    with open(request["path"], "rb") as file:  # noqa: PTH123
+    with open(request["path"], "rb") as file:  # noqa: PTH123  # starts without pathlib
         file.seek(request["offset"])
         packed = file.read()
     decoder = get_decoder(request["syntax"])

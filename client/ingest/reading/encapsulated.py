@@ -41,7 +41,7 @@ class _Child:
 
     @property
     def _output(self) -> IO[bytes]:
-        return self._process.stdout  # type: ignore[return-value]
+        return self._process.stdout  # type: ignore[return-value]  # a pipe
 
     def ask(self, request: dict[str, Any]) -> None:
         """Sends a request; BrokenPipeError if nobody is there."""
