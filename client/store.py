@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
@@ -15,8 +16,13 @@ from fedvox.common.codec import CodecError, encode, mapped
 from fedvox.common.errors import ResourceError
 from fedvox.common.tasks.task import Prepared
 
-_OPEN_MAPS = 4096
-"""Cases kept mapped; a map costs an entry in the kernel's table, not memory."""
+_MOST_MAPS = 4096
+
+
+def _open_maps() -> int:
+    """How many cases are kept mapped: each takes one of the files that the process may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_MAPS if files == resource.RLIM_INFINITY else min(_MOST_MAPS, files // 4)
 
 
 class Store:
@@ -26,6 +32,7 @@ class Store:
         self.folder = folder / contract[:24]
         self._open: OrderedDict[str, Prepared] = OrderedDict()
         self._lock = Lock()
+        self._open_maps = _open_maps()
 
     def __contains__(self, key: str) -> bool:
         try:
@@ -42,7 +49,7 @@ class Store:
                 return self._open[key]
             case = _read(self._path(key))
             self._open[key] = case
-            if len(self._open) > _OPEN_MAPS:
+            if len(self._open) > self._open_maps:
                 self._open.popitem(last=False)
             return case
 

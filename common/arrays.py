@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from mmap import MADV_DONTNEED, mmap
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +15,51 @@ from fedvox.common.errors import NotFiniteError
 Array = npt.NDArray[np.generic]
 Arrays = Mapping[str, Array]
 
-_CHUNK = 1 << 13
+SQUARED = 1 << 13
 """Elements squared at once: in the cache, and too few for BLAS to share them between threads."""
+_HASHED = 1 << 18
+_IN_MEMORY_BYTES = 8 << 20
+
+
+def blocks(array: Array, elements: int) -> Iterator[Array]:
+    """A tensor's elements in their order, so many at a time.
+
+    Of a tensor in a mapped file, what has been gone through leaves the memory.
+    """
+    flat = np.ascontiguousarray(array).reshape(-1)
+    seen = 0
+    for start in range(0, flat.size, elements):
+        block = flat[start : start + elements]
+        yield block
+        seen += block.nbytes
+        if seen >= _IN_MEMORY_BYTES:
+            let_go(flat)
+            seen = 0
+    let_go(flat)
+
+
+def let_go(array: Array) -> None:
+    """Takes a tensor in a mapped file out of memory until it is read again."""
+    if file := mapping_of(array):
+        file.madvise(MADV_DONTNEED)
+
+
+def mapping_of(array: Array) -> mmap | None:
+    """The file that a tensor is a view of."""
+    base: object = array
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    return base if isinstance(base, mmap) else None
 
 
 def sha256_of(arrays: Arrays) -> str:
     """A hash over names, types, shapes and bytes; the order of the names does not count."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
+        array = np.asarray(arrays[name])
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(array.data if array.size else b"")
+        for block in blocks(array, _HASHED):
+            digest.update(block.data)
     return digest.hexdigest()
 
 
@@ -53,12 +88,11 @@ def distance(arrays: Arrays, others: Arrays) -> float:
     """
     total = 0.0
     for name in sorted(arrays):
-        flat = arrays[name].reshape(-1)
-        other = others[name].reshape(-1) if name in others else None
-        for start in range(0, flat.size, _CHUNK):
-            part = flat[start : start + _CHUNK]
-            if other is not None:
-                part = np.subtract(part, other[start : start + _CHUNK])
+        parts = blocks(arrays[name], SQUARED)
+        if name in others:
+            pairs = zip(parts, blocks(others[name], SQUARED), strict=True)
+            parts = (np.subtract(one, other) for one, other in pairs)
+        for part in parts:
             exact = part.astype(np.float64)
             total += float(exact @ exact)
     return math.sqrt(total)
@@ -67,8 +101,13 @@ def distance(arrays: Arrays, others: Arrays) -> float:
 def require_finite(arrays: Arrays, what: str) -> None:
     """Raises NotFiniteError naming the first tensor that holds NaN or infinity."""
     for name in sorted(arrays):
-        if not np.isfinite(arrays[name]).all():
+        if not is_finite(arrays[name]):
             raise NotFiniteError(f"{what}: {name} holds NaN or infinity")
+
+
+def is_finite(array: Array) -> bool:
+    """Whether a tensor holds neither NaN nor infinity."""
+    return all(bool(np.isfinite(block).all()) for block in blocks(array, _HASHED))
 
 
 def count(arrays: Arrays) -> int:

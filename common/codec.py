@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from fedvox.common.arrays import Arrays
+from fedvox.common.arrays import Arrays, let_go
 from fedvox.common.errors import FedvoxError
 
 FORMAT = "fedvox-1"
@@ -38,7 +39,10 @@ class CodecError(FedvoxError):
 
 def encode(arrays: Arrays, notes: Mapping[str, str] | None = None) -> bytes:
     """The tensors, with `notes` (text) in the header; the same content is always the same bytes."""
-    return b"".join(encoded_parts(arrays, notes))
+    data = b"".join(encoded_parts(arrays, notes))
+    for array in arrays.values():
+        let_go(array)
+    return data
 
 
 def encoded_parts(
@@ -76,29 +80,22 @@ def decode(data: bytes) -> dict[str, np.ndarray]:
 
 def mapped(path: Path) -> dict[str, np.ndarray]:
     """The tensors in a file as read-only memory maps: nothing is read before it is used."""
+    try:
+        return viewed(mapping(path))
+    except CodecError as error:
+        raise CodecError(f"{path}: {error}") from None
+
+
+def mapping(path: Path) -> mmap:
+    """A file as if it were in memory, to be read; CodecError for an empty one."""
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        size = file.seek(0, 2)
-        if length > size - 8:
-            raise CodecError(f"{path}: shorter than its header says")
-        file.seek(0)
-        header = _check(file.read(8 + length))
-    arrays = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        start, end = (8 + length + int(at) for at in entry["data_offsets"])
-        if end > size:
-            raise CodecError(f"{path}: {name} is cut off")
-        shape, dtype = tuple(entry["shape"]), _DTYPES[entry["dtype"]]
-        if start == end:
-            arrays[name] = np.empty(shape, dtype)
-        else:
-            arrays[name] = np.memmap(path, dtype, "r", start, shape)
-    return arrays
+        try:
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+        except ValueError:
+            raise CodecError(f"{path}: is empty") from None
 
 
-def viewed(data: bytes) -> dict[str, np.ndarray]:
+def viewed(data: bytes | mmap) -> dict[str, np.ndarray]:
     """The tensors in `data` as read-only views of it: nothing is copied."""
     header, begin = _check(data), 8 + int.from_bytes(data[:8], "little")
     payload = memoryview(data)[begin:]
@@ -120,7 +117,7 @@ def _view(payload: memoryview, entry: dict[str, Any]) -> np.ndarray:
     return view
 
 
-def notes_of(data: bytes) -> dict[str, str]:
+def notes_of(data: bytes | mmap) -> dict[str, str]:
     """The text notes in the header of `data`."""
     return dict(_check(data).get("__metadata__", {}))
 
@@ -130,7 +127,7 @@ def encoded_size(arrays: Arrays) -> int:
     return sum(array.nbytes + 96 + len(name) for name, array in arrays.items()) + 64
 
 
-def _check(data: bytes) -> dict[str, Any]:
+def _check(data: bytes | mmap) -> dict[str, Any]:
     """The header; nothing is allocated before it is known to fit the length of the data."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8:

@@ -13,6 +13,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -30,6 +31,10 @@ _UNREADABLE = (
 )  # fmt: skip
 Fetch = Callable[[Sequence[str]], Iterable[tuple[str, bytes]]]
 """Gets objects by name, in any order."""
+Chunks = Iterator[tuple[int, memoryview]]
+"""Pieces of an array, and where they begin."""
+Keep = Callable[[Chunks], bytes | mmap]
+"""Puts the pieces of an array together."""
 
 _made: Any = Message
 """With metadata, as Flower itself makes one; its annotations do not tell of it."""
@@ -136,16 +141,26 @@ def count(root: Node, most: int) -> int:
     return number
 
 
-def unpack(root: Node, fetch: Fetch, most_bytes: int) -> Message:
+def in_memory(chunks: Chunks) -> bytes:
+    """The chunks in one piece; the buffer becomes the result without being copied."""
+    buffer = io.BytesIO()
+    for at, chunk in chunks:
+        buffer.seek(at)
+        buffer.write(chunk)
+    return buffer.getvalue()
+
+
+def unpack(root: Node, fetch: Fetch, most_bytes: int, keep: Keep = in_memory) -> Message:
     """The message; CodecError where an object is not what its name says or not what belongs there.
 
-    No array may have more than `most_bytes`, of which none are kept before they have come.
+    No array may have more than `most_bytes`, of which none are kept before they have come; arrays
+    of several chunks are kept by `keep`.
     """
     try:
         heads = {name: _Object.of(name, raw) for name, raw in fetch(list(_names(root, HEAD_DEPTH)))}
         content = heads[heads[root.name].only_child]
         records: dict[str, Any] = {
-            name: _record(heads, identity, fetch, most_bytes)
+            name: _record(heads, identity, fetch, most_bytes, keep)
             for name, identity in content.references("RecordDict").items()
         }
         whole = RecordDict()
@@ -206,7 +221,9 @@ class _Object:
         return dict(found)
 
 
-def _record(heads: Mapping[str, _Object], name: str, fetch: Fetch, most_bytes: int) -> Any:
+def _record(
+    heads: Mapping[str, _Object], name: str, fetch: Fetch, most_bytes: int, keep: Keep
+) -> Any:
     found = heads[name]
     if found.kind == "ConfigRecord":
         return ConfigRecord.inflate(found.raw)
@@ -214,11 +231,11 @@ def _record(heads: Mapping[str, _Object], name: str, fetch: Fetch, most_bytes: i
         return MetricRecord.inflate(found.raw)
     record = ArrayRecord()
     for key, array in found.references("ArrayRecord").items():
-        record[key] = _array(heads[array], fetch, most_bytes)
+        record[key] = _array(heads[array], fetch, most_bytes, keep)
     return record
 
 
-def _array(found: _Object, fetch: Fetch, most_bytes: int) -> Array:
+def _array(found: _Object, fetch: Fetch, most_bytes: int, keep: Keep) -> Array:
     if found.kind != "Array":
         raise CodecError("an Array was expected")
     said = json.loads(bytes(found.body))
@@ -228,16 +245,17 @@ def _array(found: _Object, fetch: Fetch, most_bytes: int) -> Array:
         raise CodecError(f"an array that is no string of at most {most_bytes} bytes")
     if -(-size // CHUNK_BYTES) != len(order):
         raise CodecError("an array with another number of chunks than its size has")
-    data = _joined(order, size, fetch)
-    return Array(dtype="uint8", shape=(size,), stype=str(said["stype"]), data=data)
+    array = Array(dtype="uint8", shape=(size,), stype=str(said["stype"]), data=b"")
+    array.__dict__["data"] = (keep if len(order) > 1 else in_memory)(_chunks(order, size, fetch))
+    return array
 
 
-def _joined(order: Sequence[str], size: int, fetch: Fetch) -> bytes:
-    """The chunks in their order; the buffer becomes the result without being copied."""
+def _chunks(order: Sequence[str], size: int, fetch: Fetch) -> Chunks:
+    """The chunks as they come, each with its place; CodecError where one is wrong or missing."""
     places: dict[str, list[int]] = {}
     for index, name in enumerate(order):
         places.setdefault(name, []).append(index)
-    buffer, wanting = io.BytesIO(), len(places)
+    wanting = len(places)
     for name, raw in fetch(list(places)):
         chunk = _Object.of(name, raw)
         if chunk.kind != "ArrayChunk":
@@ -245,12 +263,10 @@ def _joined(order: Sequence[str], size: int, fetch: Fetch) -> bytes:
         for index in places.pop(name):
             if chunk.body.nbytes != min(CHUNK_BYTES, size - index * CHUNK_BYTES):
                 raise CodecError("a chunk of another size than its place has")
-            buffer.seek(index * CHUNK_BYTES)
-            buffer.write(chunk.body)
+            yield index * CHUNK_BYTES, chunk.body
         wanting -= 1
     if wanting or places:
         raise CodecError("a chunk is missing")
-    return buffer.getvalue()
 
 
 def in_order(root: Node) -> Iterator[Node]:

@@ -10,13 +10,10 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from fedvox.common.arrays import Array, Arrays
+from fedvox.common.arrays import SQUARED, Array, Arrays, blocks, is_finite
 from fedvox.common.errors import FedvoxError
 from fedvox.common.messages import Reply
 from fedvox.server.strategies.strategy import State, Strategy
-
-_CHUNK = 1 << 13
-"""Elements squared at once: in the cache, and too few for BLAS to share them between threads."""
 
 Spec = tuple[tuple[int, ...], np.dtype[np.generic]]
 """Shape and type of a tensor."""
@@ -180,10 +177,10 @@ def _check_specs(
 
 def _finite_norm(group: str, arrays: Arrays) -> float:
     total = 0.0
-    values = np.empty(_CHUNK, np.float64)
+    values = np.empty(SQUARED, np.float64)
     for name in sorted(arrays):
         squares = _squares(arrays[name], values)
-        if not math.isfinite(squares) and not np.isfinite(arrays[name]).all():
+        if not math.isfinite(squares) and not is_finite(arrays[name]):
             raise Rejected(Code.NOT_FINITE, f"{group}: {name} holds NaN or infinity")
         total += squares
     return math.sqrt(total)
@@ -191,11 +188,9 @@ def _finite_norm(group: str, arrays: Arrays) -> float:
 
 def _squares(array: Array, values: npt.NDArray[np.float64]) -> float:
     """The sum of squares in float64; not finite where an element is not."""
-    flat = np.ascontiguousarray(array).reshape(-1)
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, flat.size, _CHUNK):
-            part = flat[start : start + _CHUNK]
+        for part in blocks(array, values.size):
             value = values[: part.size]
             np.copyto(value, part)
             total += float(value @ value)

@@ -11,8 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedvox.common.arrays import Array, Arrays
-from fedvox.common.codec import CodecError, decode, encode, notes_of
+import numpy as np
+
+from fedvox.common.arrays import Array, Arrays, blocks
+from fedvox.common.codec import CodecError, encoded_parts, mapping, notes_of, viewed
 from fedvox.common.errors import CheckpointError
 from fedvox.common.files import sync_folder, write_bytes_atomic, writing
 from fedvox.server.strategies.strategy import State
@@ -21,6 +23,7 @@ _NAME = re.compile(r"round-(\d{5,})\.safetensors")
 _ZEROS = "0" * 64
 _SEAL = b'"sha256":"'
 _WEIGHTS, _SLOT = "weights/", "slot/"
+_HASHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,15 @@ class Checkpoints:
         """
         path = self.folder / f"round-{state.round:05d}.safetensors"
         own = {"round": str(state.round), "study_hash": study_hash, "contract_hash": contract_hash}
-        data = encode(_flat(state), {**notes, **own, "sha256": _ZEROS})
+        length, header, *tensors = encoded_parts(_flat(state), {**notes, **own, "sha256": _ZEROS})
         with writing(path):
             self.folder.mkdir(parents=True, exist_ok=True)
-        at = _seal_at(data)
-        view = memoryview(data)
-        seal = hashlib.sha256(view).hexdigest().encode()
-        write_bytes_atomic(path, view[:at], seal, view[at + len(seal) :])
+        digest = hashlib.sha256(length)
+        for part in (header, *tensors):
+            digest.update(part)
+        at = _seal_at(bytes(header))
+        seal = digest.hexdigest().encode()
+        write_bytes_atomic(path, length, header[:at], seal, header[at + len(seal) :], *tensors)
         self._prune(state.round)
         return path
 
@@ -117,23 +122,31 @@ def _state(flat: Arrays, round: int) -> State:
     return State(weights, round, slots)
 
 
+def opened(path: Path) -> State:
+    """The state in a checkpoint that was just written, as a memory map of the file."""
+    file = mapping(path)
+    return _state(viewed(file), int(notes_of(file)["round"]))
+
+
 def _read(path: Path) -> tuple[State, dict[str, str]]:
     """The state in a file and its notes; CodecError where a single bit is not as it was written."""
-    data = path.read_bytes()
-    notes = notes_of(data)
-    at = _seal_at(data)
-    view = memoryview(data)
-    digest = hashlib.sha256(view[:at])
-    digest.update(_ZEROS.encode())
-    digest.update(view[at + len(_ZEROS) :])
+    file = mapping(path)
+    notes = notes_of(file)
+    begin, end = 8, 8 + int.from_bytes(file[:8], "little")
+    header = file[begin:end]
+    at = _seal_at(header)
+    digest = hashlib.sha256(file[:begin])
+    digest.update(header[:at] + _ZEROS.encode() + header[at + len(_ZEROS) :])
+    for block in blocks(np.frombuffer(memoryview(file)[end:], np.uint8), _HASHED_BYTES):
+        digest.update(block.data)
     if notes.get("sha256") != digest.hexdigest():
         raise CodecError("damaged: its bytes are not those that were written")
-    return _state(decode(data), int(notes["round"])), notes
+    return _state(viewed(file), int(notes["round"])), notes
 
 
-def _seal_at(data: bytes) -> int:
+def _seal_at(header: bytes) -> int:
     """Where the 64 digits of the hash stand in the header."""
-    at = data.find(_SEAL, 8, 8 + int.from_bytes(data[:8], "little"))
+    at = header.find(_SEAL)
     if at < 0:
         raise CodecError("damaged: its header holds no hash")
     return at + len(_SEAL)

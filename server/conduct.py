@@ -20,7 +20,7 @@ from fedvox.common.study import (
     without_paths,
     without_schedule,
 )
-from fedvox.server.checkpoint import Checkpoints
+from fedvox.server.checkpoint import Checkpoints, opened
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
 from fedvox.server.meet import Met, meet_nodes
@@ -28,7 +28,7 @@ from fedvox.server.record import RoundLog
 from fedvox.server.rounds import Federation, run_rounds
 from fedvox.server.strategies.registry import strategy_for
 from fedvox.server.strategies.smoothed import model_of
-from fedvox.server.strategies.strategy import State
+from fedvox.server.strategies.strategy import State, Strategy
 from fedvox.server.witness import Witness
 
 
@@ -68,7 +68,7 @@ def conduct(
     strategy = strategy_for(study)
     state = _resumed(checkpoints, study, watch)
     resumed_from = state.round if state else 0
-    state = state or strategy.start(initial())
+    state = state or _begun(checkpoints, strategy, study, initial)
     require_finite(state.weights, f"the weights to go on from after round {state.round}")
     log = RoundLog(folder / "rounds.jsonl")
     log.cut_after(state.round)
@@ -100,6 +100,14 @@ def _resumed(checkpoints: Checkpoints, study: Study, watch: Watch) -> State | No
     for path, reason in found.passed_over:
         watch(Event("note", detail={"text": f"{path.name}: {reason}; went back one checkpoint"}))
     return found.state
+
+
+def _begun(
+    checkpoints: Checkpoints, strategy: Strategy, study: Study, initial: Callable[[], Arrays]
+) -> State:
+    """The state before the first round, on disk like every other."""
+    state = strategy.start(initial())
+    return opened(checkpoints.save(state, study_hash(study), contract_hash(study)))
 
 
 def _started(

@@ -10,8 +10,10 @@ the protocol and the identity that every message is made with. The gate's proces
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -33,6 +35,7 @@ from fedvox.common.errors import FedvoxError
 from fedvox.common.frames import framed, unframed
 from fedvox.common.memory import give_freed_memory_back
 from fedvox.common.parcels import Node, Parcel, count, pack, unpack
+from fedvox.common.spool import Spool
 from fedvox.server.gate.claims import COORDINATOR_NODE, as_node
 from fedvox.server.gate.limits import Limits
 from fedvox.server.gate.ticket import RunTicket
@@ -42,6 +45,7 @@ WAIT_S = 0.5
 LIFE_S = 30 * 86400.0
 """Of a request: a round may take days."""
 _HEARTBEAT_S = 15.0
+_NAME = re.compile(r"[0-9a-f]{64}")
 _BODY_BYTES = 4 << 20
 _LIMITS = Limits()
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
@@ -54,19 +58,24 @@ class GateLost(FedvoxError):
     """The gate is gone or has ended the run: what is under way must begin again on a new run."""
 
 
-def grid_for(ticket: RunTicket, most_bytes: int = 8 << 30) -> RunGrid:
-    """A Grid for the run of a ticket; answers with a group of more bytes are unreadable."""
-    return RunGrid(ticket, most_bytes)
+def grid_for(ticket: RunTicket, folder: Path, most_bytes: int = 8 << 30) -> RunGrid:
+    """A Grid for the run of a ticket; answers with a group of more bytes are unreadable.
+
+    What has come lies in `folder` until it is read, without a name.
+    """
+    return RunGrid(ticket, folder, most_bytes)
 
 
 class RunGrid(Grid):
     """Asks the sites of a run through the gate, and keeps the run alive until it is closed."""
 
-    def __init__(self, ticket: RunTicket, most_bytes: int) -> None:
+    def __init__(self, ticket: RunTicket, folder: Path, most_bytes: int) -> None:
         TaskIdentity.task_id = ticket.task_id
         TaskIdentity.run_id = ticket.run_id
         TaskIdentity.node_id = COORDINATOR_NODE
         self._ticket = ticket
+        self._spool = Spool(folder)
+        self._objects = Path(ticket.objects)
         self._most_bytes = most_bytes
         self._http = httpx.Client(
             transport=httpx.HTTPTransport(uds=ticket.runtime, verify=False, trust_env=False),
@@ -180,7 +189,7 @@ class RunGrid(Grid):
         """The message; where it cannot be read, one with an error, so that its sender is named."""
         try:
             count(root, _LIMITS.most_objects)
-            message = unpack(root, self._fetch, self._most_bytes)
+            message = unpack(root, self._fetch, self._most_bytes, self._spool.keep)
             # What was admitted is the metadata at the gate, not that in the object.
             message.__dict__["_metadata"] = message_from_proto(said).metadata
         except CodecError:
@@ -196,7 +205,14 @@ class RunGrid(Grid):
         return message
 
     def _fetch(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        left = list(names)
+        """Objects: large ones from the gate's files, which spares both processes their copies."""
+        left = []
+        for name in names:
+            path = self._objects / name if _NAME.fullmatch(name) else None
+            if path and path.exists():
+                yield name, path.read_bytes()
+            else:
+                left.append(name)
         while left:
             asked = [
                 message_pb2.PullObjectRequest(

@@ -12,20 +12,20 @@ absolute value of each summand must stay below 2^31, however the values are spre
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from fedvox.common.arrays import Array, Arrays
+from fedvox.common.arrays import Array, Arrays, blocks
 from fedvox.common.errors import FedvoxError, NotFiniteError
 
 FRACTION_BITS = 32
 LIMIT = 2**63 - 1
 _SCALE = 2.0**FRACTION_BITS
-_CHUNK = 1 << 16
-"""Elements worked on at once: the buffers stay in the processor's cache."""
+BLOCK = 1 << 16
+"""Elements worked on at once: they stay in the processor's cache."""
 
 _DTYPES = frozenset({np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)})
 
@@ -47,14 +47,15 @@ class _Lease:
 class Sum:
     """Sum of weight * value so far, in units of 2^-32.
 
-    `add` hands the buffers on to the sum it returns; the sum it was given cannot be used again.
+    `add` hands the buffers on to the sum it returns, `drained` takes them apart; the sum they were
+    given cannot be used again.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     """What may be added: names and shapes."""
     partial: bool = False
     """Summands may lack names, all the same ones."""
-    totals: Mapping[str, Integers] = field(default_factory=dict)
+    totals: dict[str, Integers] = field(default_factory=dict)
     weight: int = 0
     summands: int = 0
     bound: int = 0
@@ -94,65 +95,56 @@ def check(total: Sum, arrays: Arrays, weight: int) -> int:
     return bound
 
 
-def mean(total: Sum) -> dict[str, Array]:
-    """Sum / total weight: divided in float64, then rounded to float32."""
-    return scaled(total, total.weight)
+def drained(total: Sum, divisor: int) -> Iterator[tuple[str, Iterator[Array]]]:
+    """Name after name, the sum / `divisor` in blocks of BLOCK elements, and then not kept any more.
 
-
-def scaled(total: Sum, divisor: int) -> dict[str, Array]:
-    """Sum / `divisor`: divided in float64, then rounded to float32."""
+    Divided in float64, then rounded to float32.
+    """
     _require_open(total)
     if total.summands == 0 or divisor < 1:
         raise FoldError("no update was folded in, so there is nothing to average")
-    unit = float(divisor) * _SCALE
-    return {name: _divided(totals, unit) for name, totals in sorted(total.totals.items())}
+    total._lease.spent = True
+    return _drained(total.totals, float(divisor) * _SCALE)
 
 
-def _divided(totals: Integers, unit: float) -> Array:
-    out = np.empty(totals.shape, np.float32)
-    flat, source = out.reshape(-1), totals.reshape(-1)
-    for start in range(0, source.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        np.divide(source[part], unit, out=flat[part], dtype=np.float64, casting="unsafe")
-    return out
+def _drained(totals: dict[str, Integers], unit: float) -> Iterator[tuple[str, Iterator[Array]]]:
+    for name in sorted(totals):
+        sums = blocks(totals.pop(name), BLOCK)
+        yield name, (np.divide(part, unit).astype(np.float32) for part in sums)
 
 
 def _add_scaled(totals: Integers, array: Array, weight: int) -> None:
     """totals += weight * round(array * 2^32), in chunks."""
-    source = np.ascontiguousarray(array).reshape(-1)
-    target = totals.reshape(-1)
     work = np.float64 if array.dtype == np.float64 else np.float32
     # A power of two only moves the exponent: the product is exact in float32 too.
-    values = np.empty(min(_CHUNK, source.size), work)
+    values = np.empty(min(BLOCK, array.size), work)
     integers = np.empty(values.size, np.int64)
-    for start in range(0, source.size, _CHUNK):
-        part = source[start : start + _CHUNK]
+    for part, target in zip(blocks(array, BLOCK), blocks(totals, BLOCK), strict=True):
         value, integer = values[: part.size], integers[: part.size]
         np.multiply(part, work(_SCALE), out=value)
         np.rint(value, out=value)
         np.copyto(integer, value, casting="unsafe")
         if weight != 1:
             integer *= weight
-        target[start : start + part.size] += integer
+        target += integer
 
 
 def _peak(arrays: Arrays) -> int:
     """The largest |round(value * 2^32)|, or one more; raises where a value is not finite."""
     peak = 0.0
     for name, array in arrays.items():
-        if array.size == 0:
-            continue
-        high, low = float(array.max()), float(array.min())
-        if not (math.isfinite(high) and math.isfinite(low)):
-            raise NotFiniteError(f"update: {name} holds NaN or infinity")
-        peak = max(peak, high, -low)
+        for part in blocks(array, BLOCK):
+            high, low = float(part.max()), float(part.min())
+            if not (math.isfinite(high) and math.isfinite(low)):
+                raise NotFiniteError(f"update: {name} holds NaN or infinity")
+            peak = max(peak, high, -low)
     whole = math.floor(peak)
     return (whole << FRACTION_BITS) + math.ceil((peak - whole) * _SCALE)
 
 
 def _require_open(total: Sum) -> None:
     if total._lease.spent:
-        raise FoldError("this sum was added to already; use the one that add returned")
+        raise FoldError("this sum was used already; go on with the one that add returned")
 
 
 def _check_names(total: Sum, arrays: Arrays) -> None:

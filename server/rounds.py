@@ -19,7 +19,7 @@ from fedvox.common.messages import Kind, Reply, Request, Scalar
 from fedvox.common.study import Study, contract_hash, dump_study, study_hash
 from fedvox.server.admit import Admission, Code, Rejected
 from fedvox.server.asking import Answers, Ear, ask, patience_for
-from fedvox.server.checkpoint import Checkpoints
+from fedvox.server.checkpoint import Checkpoints, opened
 from fedvox.server.evaluation import Evaluation, Metrics, evaluate
 from fedvox.server.events import Event, Watch
 from fedvox.server.fold import FoldError
@@ -124,10 +124,10 @@ def _round(federation: Federation, state: State, number: int) -> State:
     # The line before the checkpoint: a round is done when its checkpoint stands, and on resume
     # lines beyond the checkpoint are cut off.
     federation.rounds.append(line)
-    federation.checkpoints.save(after, study_hash(study), contract_hash(study))
+    path = federation.checkpoints.save(after, study_hash(study), contract_hash(study))
     figures = ("loss", "lr", "seconds", "bytes_up", "bytes_down", "update_norm")
     watch(Event("closed", number, figures={name: line[name] for name in figures}))
-    return after
+    return opened(path)
 
 
 def choose(sites: list[str], study: Study, number: int) -> list[str]:

@@ -175,7 +175,7 @@ class Learner:
             for name, tensor in self._tensors.items():
                 if weights[name].shape != tuple(tensor.shape):
                     raise SiteError(Refusal.WEIGHTS, f"{name} has another shape than the model's")
-                tensor.copy_(torch.from_numpy(weights[name]))
+                tensor.copy_(torch.tensor(weights[name]))
 
     def weights(self) -> dict[str, np.ndarray]:
         """A copy of the model's weights."""
@@ -206,7 +206,7 @@ class _Bend:
 
     def __init__(self, model: nn.Module, pull: Pull, device: torch.device) -> None:
         def tensors(arrays: Arrays) -> Mapping[str, Tensor]:
-            return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+            return {name: torch.tensor(array, device=device) for name, array in arrays.items()}
 
         self._mu = pull.mu
         self._grad_clip = pull.grad_clip

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flwr.serverapp import Grid
@@ -28,7 +30,7 @@ from fedvox.common.errors import (
 )
 from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
 from fedvox.common.identity.credentials import Credentials
-from fedvox.common.identity.keys import public_key_of
+from fedvox.common.identity.keys import PublicKey, public_key_of
 from fedvox.common.memory import give_large_blocks_back
 from fedvox.common.study import Study, dump_study, study_hash
 from fedvox.common.supervised import die_with_parent
@@ -43,7 +45,7 @@ from fedvox.server.gate.ticket import RunTicket
 from fedvox.server.meet import meet_sites
 from fedvox.server.presence import Online
 from fedvox.server.record import RoundLog
-from fedvox.server.summary import federation_summary
+from fedvox.server.summary import federation_summary, sites_of
 from fedvox.server.watch import many
 from fedvox.server.watch.lines import lines
 
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         RoundLog(studies.run_folder(args.study) / "rounds.jsonl").read(),
     )
     try:
-        _Conducting(args.home, study, progress).all(grid_for(ticket))
+        _Conducting(args.home, study, progress).all(ticket)
     except HOPELESS as error:
         progress.phase("failed", note=str(error))
         return 2
@@ -90,19 +92,23 @@ class _Conducting:
         self._progress = progress
         self._notes: list[str] = []
 
-    def all(self, grid: Grid) -> None:
+    def all(self, ticket: RunTicket) -> None:
+        grid = grid_for(ticket, self._folder)
+        from fedvox.server.watch.tensorboard import tensorboard
+
         with RunLock(self._folder):
             write_text_atomic(self._folder / "study.toml", dump_study(self._study))
-            begun = time.monotonic()
-            conducted = self._conducted(grid)
+            with tensorboard(self._folder / "tensorboard") as scalars:
+                conducted = self._conducted(grid, scalars)
             self._progress.phase("writing the report")
-            self._leave(conducted, time.monotonic() - begun)
+            self._leave(conducted)
             self._progress.phase("done", model_sha256=conducted.model_sha256, note="")
 
-    def _conducted(self, grid: Grid) -> Conducted:
+    def _conducted(self, grid: Grid, scalars: Watch) -> Conducted:
         from fedvox.common.tasks.task import initial_weights, task_for
 
-        study, watch = self._study, many(self._watch, self._progress, lines(sys.stdout))
+        study = self._study
+        watch = many(self._watch, self._progress, scalars, lines(sys.stdout))
         sites, tries = self._record.sites, 0
         presence = Online(grid, sites)
         company = Company(
@@ -134,22 +140,25 @@ class _Conducting:
         credentials, log = Credentials.load(self._home / IDENTITY), trail(self._home)
         study_sha256 = study_hash(self._study)
         registry = Registry(self._home)
-        keys = {site: registry.node_key(site) for site in self._record.sites}
-        known = {site: public_key_of(key) for site, key in keys.items() if key}
-        last = _last_closed(self._home, study_sha256, credentials)
-        return SignedRounds(study_sha256, log, credentials.key, known, last)
 
-    def _leave(self, conducted: Conducted, wall_s: float) -> None:
+        def key_of(site: str) -> PublicKey | None:
+            key = registry.node_key(site)
+            return public_key_of(key) if key else None
+
+        last = _last_closed(self._home, study_sha256, credentials)
+        return SignedRounds(study_sha256, log, credentials.key, key_of, last)
+
+    def _leave(self, conducted: Conducted) -> None:
         from fedvox.server.report.page import render_report
 
         rounds = RoundLog(self._folder / "rounds.jsonl").read()
-        splits = ("train", "validation", "test")
-        sites = [
-            {"name": site, **{f"patients_{s}": facts.facts.get(f"patients_{s}", 0) for s in splits}}
-            for site, facts in conducted.facts.items()
-        ]
+        sites = sites_of(rounds, conducted)
         summary = federation_summary(self._study, "done", rounds, conducted, sites, self._notes)
-        summary |= {"engine": "consortium", "wall_s": round(wall_s, 3), "train_s": round(wall_s, 3)}
+        # A process may be one of many: only the log knows when the study was first conducted.
+        worked_s = math.fsum(line["seconds"] for line in rounds)
+        wall_s = _seconds_since_begun(self._home, self._study.study.name) or worked_s
+        times = {"wall_s": round(wall_s, 3), "train_s": round(worked_s, 3)}
+        summary |= {"engine": "consortium", **times}
         write_json_atomic(self._folder / "summary.json", summary)
         render_report(self._folder)
 
@@ -164,6 +173,15 @@ def _last_closed(home: Path, study_sha256: str, credentials: Credentials) -> Clo
     rounds = [RoundRecord.of(line.fields) for line in lines if line.kind == "round"]
     own = [record for record in rounds if record.study_sha256 == study_sha256]
     return Closed.by(credentials.key, own[-1]) if own else None
+
+
+def _seconds_since_begun(home: Path, study: str) -> float:
+    """Since the study was first conducted; 0 where the log does not say when."""
+    for line in read_log(home / FILE):
+        if line.kind == "conducting" and line.fields.get("study") == study:
+            began = datetime.fromisoformat(str(line.fields["at"]))
+            return (datetime.now(tz=UTC) - began).total_seconds()
+    return 0.0
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ class Gate:
         self._settings = settings
         self._incidents = Incidents(record)
         self._members = Members(registry)
-        superlink = SuperLink(settings.folder / "objects")
+        self._objects = settings.folder / "objects"
+        superlink = SuperLink(self._objects)
         self._counter = Counter(superlink, self._members, self._incidents, record)
         self._peers = Peers(settings.limits)
         outer = Outer(self._counter, enrolment, settings.limits)
@@ -105,7 +106,8 @@ class Gate:
     def open_run(self, study: str) -> RunTicket:
         """A run for a study: what its conductor works with until `close_run`."""
         run, task, token = self._counter.superlink.open_run()
-        return RunTicket(run, task, token, self._runtime, study)
+        objects = str(self._objects.resolve())
+        return RunTicket(run, task, token, self._runtime, objects, study)
 
     def close_run(self, run_id: int) -> None:
         """Ends a run: sites are given nothing of it any more, and what they send is dropped."""

@@ -15,6 +15,8 @@ class RunTicket:
     token: str = field(repr=False)
     runtime: str
     """Path of the Unix socket on which the gate answers conductors."""
+    objects: str
+    """Folder in which the gate keeps large objects, each under its name."""
     study: str
 
     def as_plain(self) -> dict[str, Any]:

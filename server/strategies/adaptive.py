@@ -13,14 +13,13 @@ at 0, and its FedAdam corrects the bias: `flower:FedAdam` gives other numbers.)
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
-from fedvox.common.arrays import Array, Arrays
+from fedvox.common.arrays import Array
 from fedvox.common.study.sections import StrategySection
-from fedvox.server.strategies.averaging import Averaging, blend, move
-from fedvox.server.strategies.strategy import State, Strategy
+from fedvox.server.strategies.averaging import Averaging, Slots, blend
+from fedvox.server.strategies.strategy import Strategy
 
 FIRST, SECOND = "first-moment", "second-moment"
 
@@ -32,11 +31,10 @@ def adaptive(settings: StrategySection, second_moment: SecondMoment) -> Strategy
     """Averaging with an adaptive step for every element."""
     beta1, tau = settings.beta1, settings.tau
 
-    def step(state: State, mean: Arrays) -> State:
-        m = {n: blend(beta1, state.slots[FIRST][n], 1 - beta1, mean[n]) for n in mean}
-        v = {n: second_moment(state.slots[SECOND][n], np.square(mean[n])) for n in mean}
-        direction = {n: np.divide(m[n], np.sqrt(v[n]) + tau) for n in mean}
-        weights = move(state, direction, settings.server_lr)
-        return replace(state, weights=weights, slots={FIRST: m, SECOND: v})
+    def step(weights: Array, slots: Slots, mean: Array) -> tuple[Array, Slots]:
+        m = blend(beta1, slots[FIRST], 1 - beta1, mean)
+        v = second_moment(slots[SECOND], np.square(mean))
+        direction = np.divide(m, np.sqrt(v) + tau)
+        return blend(1.0, weights, settings.server_lr, direction), {FIRST: m, SECOND: v}
 
     return Averaging(step, {FIRST: 0.0, SECOND: tau * tau})

@@ -1,19 +1,25 @@
-"""The body that strategies share: the weighted mean of the updates, then one step of the server."""
+"""The body that strategies share: the weighted mean of the updates, then one step of the server.
+
+A step is taken a few elements at a time, and the sum of the updates goes away under it: at no time
+is there more in memory than that sum, or what is left of it, and the new weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedvox.common.arrays import Array, Arrays, require_finite
+from fedvox.common.arrays import Array, Arrays, blocks, require_finite
 from fedvox.common.errors import FedvoxError
-from fedvox.server.fold import FoldError, Sum, add, empty, mean
+from fedvox.server.fold import BLOCK, FoldError, Sum, add, drained, empty
 from fedvox.server.strategies.strategy import State, Update, group
 
-Step = Callable[[State, Arrays], State]
-"""(state, mean update) -> state with new weights and slots."""
+Slots = Mapping[str, Array]
+"""Of one tensor, or some elements of it, by the name of the slot."""
+Step = Callable[[Array, Slots, Array], tuple[Array, Slots]]
+"""(weights, slots, mean update) -> (weights, slots), for any elements of a tensor."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +79,30 @@ def fold_group(total: Sum, update: Update, name: str, weight: int) -> Sum:
 
 
 def close(state: State, total: Sum, step: Step) -> State:
-    """One step along the mean; the round counts as closed."""
-    after = step(state, mean(total))
-    require_finite(after.weights, f"the weights after round {state.round + 1}")
-    return replace(after, round=state.round + 1)
+    """One step along the mean; the round counts as closed. Tensors without updates stay."""
+    weights = dict(state.weights)
+    slots = {slot: dict(arrays) for slot, arrays in state.slots.items()}
+    for name, mean in drained(total, total.weight):
+        own = {slot: arrays[name] for slot, arrays in slots.items()}
+        weights[name], moved = stepped(step, weights[name], own, mean)
+        for slot, array in moved.items():
+            slots[slot][name] = array
+    require_finite(weights, f"the weights after round {state.round + 1}")
+    return State(weights, state.round + 1, slots)
 
 
-def move(state: State, direction: Arrays, lr: float) -> Arrays:
-    """weights + lr * direction, in the types of the weights; names it lacks stay as they are."""
-    return {
-        name: blend(1.0, array, lr, direction[name]) if name in direction else array
-        for name, array in state.weights.items()
-    }
+def stepped(step: Step, array: Array, slots: Slots, means: Iterable[Array]) -> tuple[Array, Slots]:
+    """A tensor and its slots after a step along a mean that comes in blocks of BLOCK elements."""
+    after = np.empty(array.shape, array.dtype)
+    moved = {slot: np.empty(before.shape, before.dtype) for slot, before in slots.items()}
+    flat = {slot: new.reshape(-1) for slot, new in moved.items()}
+    pieces = zip(blocks(array, BLOCK), *(blocks(slots[slot], BLOCK) for slot in flat), strict=True)
+    for number, (mean, (own, *held)) in enumerate(zip(means, pieces, strict=True)):
+        part = slice(number * BLOCK, (number + 1) * BLOCK)
+        after.reshape(-1)[part], others = step(own, dict(zip(flat, held, strict=True)), mean)
+        for slot, new in others.items():
+            flat[slot][part] = new
+    return after, moved
 
 
 def blend(a: float, x: Array, b: float, y: Array) -> Array:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from fedvox.common.arrays import Arrays
+from fedvox.common.arrays import Array
 from fedvox.common.study.sections import StrategySection
-from fedvox.server.strategies.averaging import Averaging, Step, move
-from fedvox.server.strategies.strategy import State, Strategy
+from fedvox.server.strategies.averaging import Averaging, Slots, Step, blend
+from fedvox.server.strategies.strategy import Strategy
 
 
 def fedavg(settings: StrategySection) -> Strategy:
@@ -18,7 +16,7 @@ def fedavg(settings: StrategySection) -> Strategy:
 def step_along_mean(server_lr: float) -> Step:
     """The step of plain averaging."""
 
-    def step(state: State, mean: Arrays) -> State:
-        return replace(state, weights=move(state, mean, server_lr))
+    def step(weights: Array, slots: Slots, mean: Array) -> tuple[Array, Slots]:
+        return blend(1.0, weights, server_lr, mean), slots
 
     return step

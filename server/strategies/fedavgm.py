@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from fedvox.common.arrays import Arrays
+from fedvox.common.arrays import Array
 from fedvox.common.study.sections import StrategySection
-from fedvox.server.strategies.averaging import Averaging, blend, move
-from fedvox.server.strategies.strategy import State, Strategy
+from fedvox.server.strategies.averaging import Averaging, Slots, blend
+from fedvox.server.strategies.strategy import Strategy
 
 SLOT = "momentum"
 
@@ -16,8 +14,8 @@ def fedavgm(settings: StrategySection) -> Strategy:
     """Averaging with momentum at the server; the momentum starts at zero and is not damped."""
     decay, lr = settings.server_momentum, settings.server_lr
 
-    def step(state: State, mean: Arrays) -> State:
-        momentum = {name: blend(decay, state.slots[SLOT][name], 1.0, mean[name]) for name in mean}
-        return replace(state, weights=move(state, momentum, lr), slots={SLOT: momentum})
+    def step(weights: Array, slots: Slots, mean: Array) -> tuple[Array, Slots]:
+        momentum = blend(decay, slots[SLOT], 1.0, mean)
+        return blend(1.0, weights, lr, momentum), {SLOT: momentum}
 
     return Averaging(step, {SLOT: 0.0})

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fedvox.common.arrays import Arrays, add
+from fedvox.common.arrays import Arrays
 from fedvox.common.errors import FedvoxError
 from fedvox.common.study.sections import StrategySection
-from fedvox.server.fold import Sum, check, empty, scaled
-from fedvox.server.strategies.averaging import Step, close, fold_group, start
+from fedvox.server.fold import Sum, check, drained, empty
+from fedvox.server.strategies.averaging import Step, close, fold_group, start, stepped
 from fedvox.server.strategies.fedavg import step_along_mean
 from fedvox.server.strategies.strategy import State, Strategy, Update, group
 
@@ -69,11 +69,13 @@ class Scaffold:
 
     def finish(self, state: State, fold: Sums, asked: int) -> State:
         """The state after the round."""
-        after = close(state, fold.updates, self.step)
+        after = close(replace(state, slots={}), fold.updates, self.step)
         return replace(after, slots={CONTROL: _control(state, fold.controls, asked)})
 
 
 def _control(state: State, changes: Sum, sites: int) -> Arrays:
     if sites < changes.summands:
         raise FedvoxError(f"{changes.summands} sites answered in a study of {sites}")
-    return add(state.slots[CONTROL], scaled(changes, sites))
+    before, plus = state.slots[CONTROL], step_along_mean(1.0)
+    means = drained(changes, sites)
+    return {name: stepped(plus, before[name], {}, change)[0] for name, change in means}

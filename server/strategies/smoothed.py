@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fedvox.common.arrays import Arrays
-from fedvox.server.strategies.averaging import blend
+from fedvox.common.arrays import Array, Arrays, blocks
+from fedvox.server.fold import BLOCK
+from fedvox.server.strategies.averaging import Slots, blend, stepped
 from fedvox.server.strategies.strategy import State, Strategy, Update
 
 SLOT = "average"
@@ -60,8 +61,12 @@ class Smoothed:
         # Early rounds must not be held back by weights that nobody has trained.
         decay = min(self.decay, after.round / (after.round + 10))
         before = state.slots[SLOT]
+
+        def towards(average: Array, slots: Slots, weights: Array) -> tuple[Array, Slots]:
+            return blend(decay, average, 1 - decay, weights), slots
+
         average = {
-            name: blend(decay, before[name], 1 - decay, weights)
+            name: stepped(towards, before[name], {}, blocks(weights, BLOCK))[0]
             for name, weights in after.weights.items()
         }
         return replace(after, slots={**after.slots, SLOT: average})

@@ -22,18 +22,32 @@ from typing import Any
 
 import numpy as np
 
-from fedvox.common.arrays import Arrays, sha256_of
+from fedvox.common.arrays import Arrays
 from fedvox.common.identity.credentials import Credentials
-from fedvox.common.messages import Reply, Request
+from fedvox.common.messages import Reply
 from fedvox.simulations.bench.measure import peak_bytes
 
-STUDY = "a study that nobody reads here"
+_STUDY = """
+[study]
+name = "bench"
+
+[training]
+rounds = {rounds}
+evaluate_every = 0
+
+[participation]
+max_update_norm = 1e6
+"""
+_PATIENTS = 10
 _HOLDING = 2
 
 
 def model(elements: int) -> dict[str, np.ndarray]:
-    """Weights of so many numbers."""
-    return {"w": np.random.default_rng(0).random(elements, np.float32)}
+    """Weights of so many numbers, in tensors of which the largest has a quarter, as in a U-Net."""
+    rng, sixteenth = np.random.default_rng(0), elements // 16
+    sizes = [sixteenth, sixteenth, 2 * sixteenth, 4 * sixteenth, 4 * sixteenth, 2 * sixteenth]
+    sizes.append(elements - sum(sizes))
+    return {f"layer.{n}": rng.random(size, np.float32) for n, size in enumerate(sizes)}
 
 
 def gate(home: str) -> None:
@@ -122,7 +136,7 @@ class _Echo:
         groups = read_groups(announced(first.request.groups, MOST_GROUP_BYTES), chunks)
         arrays = decode(groups.pop("weights"))
         answer = {"update": encode(_other(arrays))}
-        head = ReplyHead("", request.round, request.weights_sha256, examples=10)
+        head = ReplyHead("", request.round, request.weights_sha256, examples=_PATIENTS)
         yield wire.Chunk(reply=reply_on_wire(head, sizes_of(answer)))
         yield from parts(answer)
 
@@ -156,7 +170,7 @@ def sites(settings: str) -> None:
                 with turns:
                     head, groups = request_of(fleet.fetch(instruction, 1 << 31))
                     update = encode(_other(decode(groups.pop("weights"))))
-                    reply = ReplyHead("", head.round, head.weights_sha256, examples=10)
+                    reply = ReplyHead(Path(home).name, head.round, head.weights_sha256, examples=_PATIENTS)
                     fleet.answer(content_of(reply, {"update": update}), instruction)
                     del update
                 fleet.done_with(instruction)
@@ -169,38 +183,43 @@ def sites(settings: str) -> None:
 
 
 def conductor(settings: str) -> None:
-    """Rounds as a study's conductor has them: asked, answered, folded."""
+    """Rounds as a study's conductor has them: asked, answered, admitted, folded, kept on disk."""
     from fedvox.common.memory import give_large_blocks_back
-    from fedvox.server import fold
-    from fedvox.server.asking import Ear, Patience, ask
+    from fedvox.common.study import parse_study
+    from fedvox.server.checkpoint import Checkpoints, opened
+    from fedvox.server.events import Event
     from fedvox.server.flower_private import grid_for
     from fedvox.server.gate.ticket import RunTicket
     from fedvox.server.presence import Online
+    from fedvox.server.record import RoundLog
+    from fedvox.server.rounds import Federation, run_rounds
+    from fedvox.server.strategies.registry import strategy_for
 
     give_large_blocks_back()
     given = json.loads(settings)
-    names = list(given["sites"])
-    before = peak_bytes()
-    weights = model(int(given["elements"]))
-    seconds: list[float] = []
-    with grid_for(RunTicket.from_plain(json.loads(sys.stdin.readline()))) as grid:
+    names, folder = list(given["sites"]), Path(given["folder"])
+    study = parse_study(_STUDY.format(rounds=int(given["rounds"])))
+    strategy, before = strategy_for(study), peak_bytes()
+    times: dict[tuple[str, int], float] = {}
+
+    def watch(event: Event) -> None:
+        times[event.kind, event.round] = time.perf_counter()
+
+    with grid_for(RunTicket.from_plain(json.loads(sys.stdin.readline())), folder) as grid:
         presence = Online(grid, names)
         while len(presence.seats()) < len(names):
             time.sleep(0.1)
-        for number in range(1, int(given["rounds"]) + 1):
-            totals = [fold.empty(weights)]
-
-            def accept(site: str, reply: Reply, totals: list[fold.Sum] = totals) -> None:
-                totals.append(fold.add(totals.pop(), reply.arrays["update"], reply.examples))
-
-            arrays = {"weights": weights}
-            request = Request("train", STUDY, number, sha256_of(weights), {}, arrays)
-            begun = time.perf_counter()
-            answers = ask(grid, presence, names, request, Patience(len(names)), Ear(accept))
-            seconds.append(time.perf_counter() - begun)
-            if len(answers.answered) != len(names):
-                raise SystemExit(f"not all have answered: {answers}")
-            fold.mean(totals.pop())
+        facts = {name: Reply(name, 0, "", examples=_PATIENTS) for name in names}
+        checkpoints, log = Checkpoints(folder / "checkpoints"), RoundLog(folder / "rounds.jsonl")
+        federation = Federation(
+            grid, study, strategy, checkpoints, log, lambda tally: {}, watch, presence, facts
+        )
+        first = strategy.start(model(int(given["elements"])))
+        path = checkpoints.save(first, "", "")
+        del first
+        run_rounds(federation, opened(path))
+    rounds = range(1, int(given["rounds"]) + 1)
+    seconds = [times["trained", number] - times["asked", number] for number in rounds]
     _say({"seconds": seconds, "peak_bytes": peak_bytes(), "before_bytes": before})
 
 

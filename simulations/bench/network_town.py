@@ -33,17 +33,9 @@ class Part:
     @classmethod
     def start(cls, *command: str) -> Part:
         """Starts it."""
-        piped = subprocess.PIPE
-        quiet = subprocess.DEVNULL
-        return cls(
-            subprocess.Popen(
-                [*command],
-                stdin=piped,
-                stdout=piped,
-                stderr=(None if __import__("os").environ.get("LOUD") else quiet),
-                text=True,
-            )
-        )
+        piped, quiet = subprocess.PIPE, subprocess.DEVNULL
+        made = subprocess.Popen([*command], stdin=piped, stdout=piped, stderr=quiet, text=True)
+        return cls(made)
 
     def said(self) -> Any:
         """The next thing it says; FedvoxError where it has ended instead."""
@@ -95,7 +87,12 @@ def timed(folder: Path, count: int, elements: int, rounds: int, *, shared: bool 
     with contextlib.ExitStack() as stack:
         gate, town = _open(folder, count, stack)
         first = _share(town, rounds, stack) if shared else _links(town, stack)
-        asked = {"sites": list(town.homes), "elements": elements, "rounds": rounds}
+        asked = {
+            "sites": list(town.homes),
+            "elements": elements,
+            "rounds": rounds,
+            "folder": str(folder),
+        }
         conductor = Part.start(*_PARTS, "conductor", json.dumps(asked))
         stack.callback(conductor.end)
         if conductor.process.stdin:

@@ -1,3 +1,4 @@
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_threads_may_put_and_get_the_same_case(store: Store) -> None:
 
 
 def test_no_more_maps_are_kept_than_allowed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "_OPEN_MAPS", 2)
+    monkeypatch.setattr(stores, "_MOST_MAPS", 2)
     fresh = Store(store.folder.parent, contract_hash(tiny()))
     first = fresh.get("c0")
     assert fresh.get("c0") is first
@@ -69,6 +70,20 @@ def test_no_more_maps_are_kept_than_allowed(store: Store, monkeypatch: pytest.Mo
         fresh.get(f"c{number}")
     assert fresh.get("c0") is not first
     np.testing.assert_array_equal(first.image, fresh.get("c0").image)
+
+
+def test_more_cases_than_files_may_be_open(store: Store) -> None:
+    """Many a system allows 256 or 1,024 files."""
+    for number in range(150):
+        store.put(f"many{number}", prepared(0))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, limits[1]))
+    try:
+        fresh = Store(store.folder.parent, contract_hash(tiny()))
+        labels = [int(fresh.get(f"many{number}").label.max()) for number in range(150)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(labels) == 150
 
 
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedvox.common.errors import NotFiniteError
-from fedvox.server.fold import FoldError, add, check, empty, mean, scaled
+from fedvox.server.fold import FoldError, add, check, drained, empty
 
 
 def folded(summands, like=None, **kwargs):
@@ -20,6 +20,14 @@ def folded(summands, like=None, **kwargs):
     for arrays, weight in summands:
         total = add(total, arrays, weight)
     return total
+
+
+def averaged(total, divisor=0):
+    """All of the mean, or of the sum over another divisor; the sum is spent by it."""
+    return {
+        name: np.concatenate([np.empty(0, np.float32), *parts]).reshape(total.shapes[name])
+        for name, parts in drained(total, divisor or total.weight)
+    }
 
 
 def model(rng, dtype=np.float32):
@@ -35,8 +43,10 @@ def test_three_elements_by_hand() -> None:
     total = folded([(one, 1), (two, 3)])
     assert (total.weight, total.summands) == (4, 2)
     np.testing.assert_array_equal(total.totals["w"], np.array([13, 1, -1]) * 2**32)
-    np.testing.assert_array_equal(mean(total)["w"], np.float32([13 / 4, 1 / 4, -1 / 4]))
-    np.testing.assert_array_equal(scaled(total, 8)["w"], np.float32([13 / 8, 1 / 8, -1 / 8]))
+    np.testing.assert_array_equal(averaged(total)["w"], np.float32([13 / 4, 1 / 4, -1 / 4]))
+    total = folded([(one, 1), (two, 3)])
+    np.testing.assert_array_equal(averaged(total, 8)["w"], np.float32([13 / 8, 1 / 8, -1 / 8]))
+    assert not total.totals, "what was averaged is not kept"
 
 
 def test_rounding_is_half_to_even() -> None:
@@ -48,10 +58,10 @@ def test_rounding_is_half_to_even() -> None:
 def test_every_order_gives_the_same_bits() -> None:
     rng = np.random.default_rng(1)
     summands = [(model(rng), int(weight)) for weight in rng.integers(1, 300, 5)]
-    first = mean(folded(summands))
+    first = averaged(folded(summands))
     plain = set()
     for order in permutations(summands):
-        other = mean(folded(list(order)))
+        other = averaged(folded(list(order)))
         assert all(other[name].tobytes() == first[name].tobytes() for name in first)
         sums = sum((arrays["a"] * np.float32(weight) for arrays, weight in order), np.float32(0))
         plain.add(sums.tobytes())
@@ -79,7 +89,7 @@ def test_order_and_error_bound(values, seed) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_float_types_agree_on_values_that_all_can_hold(dtype) -> None:
     values = {"w": np.array([0.25, -3.0, 1000.5], dtype)}
-    result = mean(folded([(values, 7)]))["w"]
+    result = averaged(folded([(values, 7)]))["w"]
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result, np.float32([0.25, -3.0, 1000.5]))
 
@@ -119,7 +129,7 @@ def test_not_finite_is_refused_and_changes_nothing(bad) -> None:
     total = folded([(good, 2)])
     with pytest.raises(NotFiniteError, match="w holds NaN or infinity"):
         add(total, {"v": good["v"], "w": np.array([1, bad, 1], np.float32)})
-    assert mean(add(total, good, 1))["v"].tolist() == [1, 1, 1]
+    assert averaged(add(total, good, 1))["v"].tolist() == [1, 1, 1]
 
 
 def test_names_and_shapes_are_checked() -> None:
@@ -142,7 +152,7 @@ def test_partial_sums_take_the_names_of_the_first() -> None:
         check(total, like, 1)
     with pytest.raises(FoldError, match="missing: 'w'"):
         check(total, {"v": like["v"]}, 1)
-    assert list(mean(add(total, shared))) == ["w"]
+    assert list(averaged(add(total, shared))) == ["w"]
     with pytest.raises(FoldError, match="no tensors"):
         check(empty(like, partial=True), {}, 1)
 
@@ -151,15 +161,17 @@ def test_a_spent_sum_cannot_be_used_again() -> None:
     one = {"w": np.ones(3, np.float32)}
     first = add(empty(one), one)
     second = add(first, one)
-    for use in (lambda: add(first, one), lambda: mean(first)):
-        with pytest.raises(FoldError, match="added to already"):
+    for use in (lambda: add(first, one), lambda: drained(first, 1)):
+        with pytest.raises(FoldError, match="used already"):
             use()
-    assert second.summands == 2
+    averaged(second)
+    with pytest.raises(FoldError, match="used already"):
+        drained(second, 2)
 
 
 def test_nothing_to_average() -> None:
     with pytest.raises(FoldError, match="nothing to average"):
-        mean(empty({"w": np.ones(3, np.float32)}))
+        drained(empty({"w": np.ones(3, np.float32)}), 1)
 
 
 def test_odd_layouts_and_sizes() -> None:
@@ -171,7 +183,7 @@ def test_odd_layouts_and_sizes() -> None:
         "scalar": np.array(0.5, np.float32),
         "none": np.zeros((0, 4), np.float32),
     }
-    result = mean(folded([(arrays, 3), (arrays, 5)]))
+    result = averaged(folded([(arrays, 3), (arrays, 5)]))
     for name, array in arrays.items():
         assert result[name].shape == array.shape
         np.testing.assert_allclose(result[name], array, rtol=0, atol=2**-32)

@@ -131,8 +131,9 @@ def test_scaffold_needs_both_groups_and_survives_a_bad_update() -> None:
         with pytest.raises(FedvoxError):
             chosen.fold(fold, Update("b", 1, arrays))
     check(chosen.finish(state, fold, 1), 1, [2, 3, 4], control=[2, 2, 2])
+    again = chosen.fold(chosen.begin(state), good)
     with pytest.raises(FedvoxError, match="1 sites answered in a study of 0"):
-        chosen.finish(state, fold, 0)
+        chosen.finish(state, again, 0)
 
 
 def test_fedbn_averages_what_is_sent_and_keeps_the_rest() -> None:

@@ -120,7 +120,7 @@ class Run:
 @contextlib.contextmanager
 def opened(place: Town, ticket: Any = None) -> Iterator[Run]:
     found = ticket or place.gate.open()
-    with grid_for(found) as grid:
+    with grid_for(found, place.folder) as grid:
         yield Run(grid, place)
     place.gate.tell("close", found.run_id)
 
@@ -453,5 +453,5 @@ def test_a_gate_that_is_killed_is_come_back_to(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def opened_then_lost(place: Town) -> Iterator[Run]:
-    with grid_for(place.gate.open()) as grid:
+    with grid_for(place.gate.open(), place.folder) as grid:
         yield Run(grid, place)
