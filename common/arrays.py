@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from mmap import MADV_DONTNEED, mmap
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from fedvox.common.errors import NotFiniteError
 
 Array = npt.NDArray[np.generic]
 Arrays = Mapping[str, Array]
+Element = TypeVar("Element", bound=np.generic)
 
 SQUARED = 1 << 13
 """Elements squared at once: in the cache, and too few for BLAS to share them between threads."""
@@ -21,7 +23,7 @@ _HASHED = 1 << 18
 _IN_MEMORY_BYTES = 8 << 20
 
 
-def blocks(array: Array, elements: int) -> Iterator[Array]:
+def blocks(array: npt.NDArray[Element], elements: int) -> Iterator[npt.NDArray[Element]]:
     """A tensor's elements in their order, so many at a time.
 
     Of a tensor in a mapped file, what has been gone through leaves the memory.

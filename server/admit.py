@@ -80,15 +80,19 @@ class Admission:
         return self.state.weights
 
     def check(self, site: str, reply: Reply) -> Mapping[str, float]:
-        """The norm of each group; raises Rejected, and then the site may answer again."""
+        """The norm of each group; raises Rejected where the answer must not count."""
         self._check_sender(site, reply)
         self._check_subject(reply)
         self._check_figures(site, reply)
         optional = self.weights if self.strategy.partial else ()
         norms = admit(reply.arrays, self._expected, self.max_norm, optional)
-        self._agree(frozenset(reply.arrays["update"]))
-        self._answered.add(site)
+        self._check_agreement(frozenset(reply.arrays["update"]))
         return norms
+
+    def counted(self, site: str, reply: Reply) -> None:
+        """The answer counts: the site has had its say, and the others must treat names alike."""
+        self._answered.add(site)
+        self._agreed = frozenset(reply.arrays["update"])
 
     def _check_sender(self, site: str, reply: Reply) -> None:
         if reply.site != site:
@@ -118,11 +122,9 @@ class Admission:
             if not math.isfinite(value):
                 raise Rejected(Code.FIGURES, f"the figure {_short(name)} is {value}")
 
-    def _agree(self, names: frozenset[str]) -> None:
+    def _check_agreement(self, names: frozenset[str]) -> None:
         """Tensors may be left out, but by all sites of a round alike."""
-        if self._agreed is None:
-            self._agreed = names
-        elif differing := sorted(names ^ self._agreed):
+        if self._agreed is not None and (differing := sorted(names ^ self._agreed)):
             raise Rejected(
                 Code.NAMES, f"other sites of this round treat {_short(differing[0])} otherwise"
             )

@@ -76,9 +76,9 @@ class Federation:
         """A request about the weights of a state."""
         groups: dict[str, Arrays] = {"weights": state.weights}
         settings |= RELEASE
+        settings |= self.witness.last_closed() if self.witness else {}
         if kind == "train":
             groups |= self.strategy.sends(state)
-            settings |= self.witness.last_closed() if self.witness else {}
         return Request(kind, self.study_text, number, weights_sha256, settings, groups)
 
 
@@ -186,6 +186,7 @@ class _Intake:
             self.fold = self._federation.strategy.fold(self.fold, update)
         except FoldError as error:
             raise Rejected(Code.NORM, str(error)) from None
+        self._admission.counted(site, reply)
         self._bytes_up += sum(encoded_size(arrays) for arrays in reply.arrays.values())
         figures = {**reply.figures, "examples": float(reply.examples)}
         self._sites[site] = figures

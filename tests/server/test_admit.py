@@ -88,6 +88,8 @@ def test_a_site_that_was_not_asked_or_answers_twice() -> None:
     stranger = reply(site="lab")
     rejects(Code.UNASKED, lambda: gate.check("lab", stranger), "lab was not asked in round 3")
     gate.check("ward", reply())
+    gate.check("ward", reply())  # what was refused further on may be sent again
+    gate.counted("ward", reply())
     rejects(Code.REPLAY, lambda: gate.check("ward", reply()), "ward has answered in round 3")
 
 
@@ -115,7 +117,7 @@ def test_scaffold_needs_its_control_group_too() -> None:
 def test_fedbn_may_leave_names_out_but_all_sites_alike() -> None:
     gate = admission("fedbn")
     shared = {"update": {"conv": UPDATE["conv"]}}
-    gate.check("ward", reply(arrays=shared))
+    gate.counted("ward", reply(arrays=shared))
     rejects(Code.NAMES, lambda: gate.check("lab", reply(site="lab")), "'norm' otherwise")
     gate.check("lab", reply(site="lab", arrays=shared))
     nothing = reply(site="clinic", arrays={"update": {}})
