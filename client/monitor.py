@@ -1,13 +1,19 @@
 """For the hospital's monitoring, on loopback only: /health, and /metrics for Prometheus.
 
-Figures of this site for this site: nothing of it goes to the coordinator.
+Figures of this site for this site: nothing of it goes to the coordinator. `fedvox site start` has
+it with --monitor-port; where systemd keeps the processes running, it is one of its own:
+`python -m fedvox.client.monitor --home DIR --port P`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,11 +23,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from fedvox.client.policy.approvals import State
+from fedvox.client.policy.link_state import link_of
 from fedvox.client.policy.progress import now_of
 from fedvox.client.policy.standing import standings
 from fedvox.common.errors import FedvoxError, ResourceError
+from fedvox.common.home import add_home, home_of
 from fedvox.common.identity.certificates import utc_now
 from fedvox.common.identity.credentials import Credentials
+from fedvox.common.supervised import say_ready
 
 
 class Monitor:
@@ -52,11 +61,22 @@ class Monitor:
             found.append("the trainer does not run")
         if not self._certificate_days() > 0:
             found.append("the site's certificate has ended or cannot be read")
+        found += filter(None, [link_of(self._home).trouble])
         try:
             standings(self._home)
         except FedvoxError:
             found.append("the records of studies or the ledger cannot be read")
         return found
+
+    def metrics(self) -> tuple[int, str, bytes]:
+        """Status, type and text of an answer with the figures."""
+        registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        try:
+            registry.register(self)
+            return 200, "text/plain; version=0.0.4", generate_latest(registry)
+        except FedvoxError as error:  # as /health tells
+            return 503, "text/plain", f"{error}\n".encode()
 
     def collect(self) -> Iterator[Metric]:
         """The figures of now."""
@@ -75,14 +95,21 @@ class Monitor:
             sent.add_metric([one.name], one.bytes_sent)
             epsilon.add_metric([one.name], one.epsilon or 0.0)
         waits.add_metric([], sum(one.state == State.WAITING for one in found))
-        yield from (working, days, rounds, sent, epsilon, waits)
+        linked = GaugeMetricFamily("fedvox_site_connected", "1 while the link is connected")
+        linked.add_metric([], float(not link_of(self._home).trouble))
+        yield from (working, linked, days, rounds, sent, epsilon, waits)
 
     def _certificate_days(self) -> float:
+        """By what the link shows: where it has a home of its own, it renews the one there."""
         try:
-            own = Credentials.load(self._home / "identity").identity
-        except FedvoxError:
+            until = link_of(self._home).certificate_until
+            end = datetime.fromisoformat(until) if until else self._own_end()
+            return (end - utc_now()).total_seconds() / 86400.0
+        except (FedvoxError, ValueError, TypeError):
             return -1.0
-        return (own.not_after - utc_now()).total_seconds() / 86400.0
+
+    def _own_end(self) -> datetime:
+        return Credentials.load(self._home / "identity").identity.not_after
 
 
 def _handler(monitor: Monitor) -> type[BaseHTTPRequestHandler]:
@@ -93,10 +120,7 @@ def _handler(monitor: Monitor) -> type[BaseHTTPRequestHandler]:
                 told = json.dumps({"healthy": not found, "troubles": found}).encode()
                 self._answer(503 if found else 200, "application/json", told)
             elif self.path == "/metrics":
-                registry = CollectorRegistry()
-                ProcessCollector(registry=registry)
-                registry.register(monitor)
-                self._answer(200, "text/plain; version=0.0.4", generate_latest(registry))
+                self._answer(*monitor.metrics())
             else:
                 self._answer(404, "text/plain", b"/health or /metrics\n")
 
@@ -113,5 +137,29 @@ def _handler(monitor: Monitor) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+def main(words: Sequence[str] | None = None) -> int:
+    """Answers until SIGTERM; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m fedvox.client.monitor", description=__doc__)
+    add_home(parser)
+    parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1")
+    args = parser.parse_args(words)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    monitor = Monitor(home_of(args), args.port)
+    say_ready()
+    stop.wait()
+    monitor.stop()
+    return 0
+
+
 def _gauge(name: str, text: str, *labels: str) -> Any:
     return GaugeMetricFamily(name, text, labels=list(labels))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except FedvoxError as error:
+        print(f"monitor: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)

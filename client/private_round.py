@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from torch import Tensor
 
 from fedvox.client.guard import Guard, Payload
 from fedvox.client.ledger.work import Reservation
@@ -13,6 +16,8 @@ from fedvox.common.arrays import Arrays
 from fedvox.common.messages import Figures, Request
 from fedvox.common.privacy.terms import Terms, terms_for
 from fedvox.common.study import study_hash
+
+log = logging.getLogger(__name__)
 
 
 def train_privately(
@@ -34,7 +39,7 @@ def train_privately(
     def perform(charged: Reservation) -> Payload:
         noise = guard.noise_for(study_hash(study), request.round, request.weights_sha256)
         steps = private_steps(work, store, people, terms, noise)
-        done = work.train(steps)
+        done = work.train(_finite(steps))
         steps.require_as_charged()
         # Before the release: whoever is answered from the outbox finds this state as well.
         keep(done.state | steps.state())
@@ -43,6 +48,20 @@ def train_privately(
 
     sent = guard.once(study, request.round, request.weights_sha256, terms, perform)
     return sent.arrays, sent.figures
+
+
+def _finite(losses: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Losses of steps; where one is not finite, the last that was.
+
+    Such a patient adds nothing to the sum. A round that ended here would tell that he was drawn.
+    """
+    last = None
+    for number, loss in enumerate(losses):
+        if bool(loss.isfinite()):
+            last = loss
+        else:
+            log.warning("step %d: the loss of a patient is not finite; he adds nothing", number)
+        yield loss.new_zeros(()) if last is None else last
 
 
 def _accounts(terms: Terms, charged: Reservation, clip_norm: float) -> dict[str, float]:

@@ -111,6 +111,9 @@ class Site:
             self._require_guard()
         if request.kind == "describe":
             return self._describe(study)
+        if not 0 <= request.round <= study.training.rounds:
+            rounds = study.training.rounds  # as many as were agreed to, and no more
+            raise SiteError(Refusal.STUDY, f"round {request.round} of a study of {rounds}")
         if learner is None:
             raise SiteError(Refusal.INTERNAL, "no learner for a request that needs one")
         weights = request.arrays.get("weights", {})

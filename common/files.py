@@ -21,23 +21,26 @@ _REMEDIES = {
     errno.ENOSPC: "the disk is full; free space",
     errno.EDQUOT: "the disk quota is used up; free space",
     errno.EFBIG: "the file is larger than the system allows (ulimit -f); raise the limit",
-    errno.EROFS: "the file system is read-only; choose another folder with --out, or remount it",
-    errno.EACCES: "no permission to write there; choose another folder with --out",
-    errno.EPERM: "writing there is not allowed; choose another folder with --out",
-    errno.ENOTDIR: "a part of the path is a file; choose another folder with --out",
+    errno.EROFS: "the file system is read-only; remount it, or choose another folder",
+    errno.EACCES: "no permission; work as the user whose folder it is, or choose another folder",
+    errno.EPERM: "writing there is not allowed; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file; choose another folder",
 }
+_GO_ON = "do the same again"
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what the system says against writing `path` into a ResourceError with the remedy."""
+def writing(path: Path, go_on: str = _GO_ON) -> Iterator[None]:
+    """Turns what the system says against writing `path` into a ResourceError with the remedy.
+
+    `go_on` says what is to be done then, where it is not just the same again.
+    """
     try:
         yield
     except OSError as error:
         remedy = _REMEDIES.get(error.errno or 0, f"{error.strerror or error}; look at the disk")
         raise ResourceError(
-            f"{path}: cannot be written: {remedy}. What was written before is intact; go on with "
-            "--resume"
+            f"{path}: cannot be written: {remedy}, then {go_on}. What was written before is intact"
         ) from error
 
 
@@ -98,14 +101,16 @@ def plain(value: Any) -> Any:
 class RunLock:
     """Holds a run directory for this process; the system lets go of it when the process ends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, option: str = "") -> None:
+        """`option` is what the command calls the folder by, where one may choose another."""
         self._folder = folder
+        self._go_on = f"{_GO_ON}, with another {option} if need be" if option else _GO_ON
         self._descriptor: int | None = None
 
     def acquire(self) -> Self:
         """Takes the lock, or raises RunInUseError naming the folder and who holds it."""
         path = self._folder / ".lock"
-        with writing(path):
+        with writing(path, self._go_on):
             self._folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -114,8 +119,8 @@ class RunLock:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             raise RunInUseError(
-                f"{self._folder}: process {holder} is working in this run; wait for it to end, or "
-                "choose another folder with --out"
+                f"{self._folder}: process {holder} is working in this folder; wait for it to end, "
+                "or choose another folder"
             ) from None
         self._descriptor = descriptor
         with suppress(OSError):  # who holds it is a courtesy; the lock is held

@@ -26,7 +26,7 @@ class Spool:
     def keep(self, pieces: Iterable[tuple[int, memoryview]]) -> mmap:
         """The pieces, each at its place, to be read as if they were in memory."""
         with writing(self._folder):
-            file, size = self._unread() or TemporaryFile(dir=self._folder), 0
+            file, size = self._unread() or self._new(), 0
             for at, piece in pieces:
                 file.seek(at)
                 file.write(piece)
@@ -36,6 +36,9 @@ class Spool:
             kept = mmap(file.fileno(), size, access=ACCESS_READ)
         self._files.append((file, weakref.ref(kept)))
         return kept
+
+    def _new(self) -> IO[bytes]:
+        return TemporaryFile(dir=self._folder)  # noqa: SIM115  # it is closed when it is forgotten
 
     def _unread(self) -> IO[bytes] | None:
         """A file of which nothing is seen any more; further ones are given back."""

@@ -141,10 +141,15 @@ switch() {
 }
 
 # 5. Units, and what to do next.
+role_units() {
+  service_users | tr ' ' '\n' | sed 's/$/.service/'
+  if [ "$role" = site ]; then echo fedvox-monitor.service fedvox-listen.service; fi
+}
+
 put_units() {
   local units=$root/etc/systemd/system unit
   mkdir -p "$units"
-  for unit in fedvox.target $(service_users | tr ' ' '\n' | sed 's/$/.service/'); do
+  for unit in fedvox.target $(role_units); do
     install -m 0644 "$bundle/systemd/$unit" "$units/$unit"
   done
   [ -n "$root" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
@@ -160,7 +165,7 @@ say_next() {
   else
     echo "  $bin/fedvox-site join SITE.kit --data dataset:NAME"
     echo "  $bin/fedvox-site check"
-    echo "  systemctl enable --now fedvox.target fedvox-trainer fedvox-link"
+    echo "  systemctl enable --now fedvox.target fedvox-trainer fedvox-link fedvox-monitor"
   fi
 }
 

@@ -14,6 +14,8 @@ from fedvox.common.tasks.task import task_for
 from fedvox.server.conduct import Conducted
 from fedvox.server.spending import privacy_of, spent_by_site
 
+_SPLITS = ("train", "validation", "test")
+
 
 def federation_summary(
     study: Study,
@@ -56,6 +58,22 @@ def federation_summary(
         "versions": versions(),
         "notes": notes,
     }
+
+
+def sites_of(lines: Sequence[Mapping[str, Any]], conducted: Conducted) -> list[dict[str, Any]]:
+    """The sites of a consortium by name, with what each has told of its patients.
+
+    One that was revoked, or was away in the end, is among them if its updates are in the model.
+    """
+    counted = {site: figures for line in lines for site, figures in line["sites"].items()}
+    found: dict[str, dict[str, Any]] = {
+        site: {"name": site, "patients_train": int(figures["examples"])}
+        for site, figures in counted.items()
+    }
+    for site, reply in conducted.facts.items():
+        told = {f"patients_{s}": reply.facts.get(f"patients_{s}", 0) for s in _SPLITS}
+        found[site] = {"name": site, **told}
+    return [found[site] for site in sorted(found)]
 
 
 def mean_over(sites: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -31,7 +31,7 @@ def new_folder(out: Path | None, name: str) -> Path:
 def _numbered(parent: Path, name: str) -> Path:
     """Made here, so that of two runs begun at the same time each has its own."""
     folder, number = parent / name, 1
-    with writing(parent):
+    with writing(parent, "do the same again, with another --out if need be"):
         parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:

@@ -16,7 +16,7 @@ from fedvox.simulations.sources import Source
 def run_folds(study: Study, source: Source, folder: Path, watch: Watch) -> dict[str, Any]:
     """All folds under `folder`/fold-N, and their mean and deviation in folder/summary.json."""
     summaries = []
-    with RunLock(folder):
+    with RunLock(folder, "--out"):
         write_text_atomic(folder / "study.toml", dump_study(study))
         for fold in range(study.simulation.folds):
             watch(Event("note", detail={"text": f"fold {fold + 1} of {study.simulation.folds}"}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedvox.client.training.learner import Learner, threads
-from fedvox.common.errors import FedvoxError, InputError, QuorumError
+from fedvox.common.errors import FedvoxError, InputError, QuorumError, ResourceError
 from fedvox.common.files import RunLock, write_json_atomic, write_text_atomic
 from fedvox.common.study import Study, dump_study
 from fedvox.common.tasks.task import initial_weights, task_for
@@ -64,7 +64,7 @@ def simulate(wish: Wish) -> int:
 
 def run_study(study: Study, source: Source, folder: Path, watch: Watch) -> dict[str, Any]:
     """One study in one run directory; its summary. What was done before is not done again."""
-    with RunLock(folder), log_in(folder), threads(study.simulation.threads):
+    with RunLock(folder, "--out"), log_in(folder), threads(study.simulation.threads):
         write_text_atomic(folder / "study.toml", dump_study(study))
         with tensorboard(folder / "tensorboard") as scalars:
             run = _Run(study, folder, many(watch, scalars), Clock.of(folder))
@@ -76,6 +76,8 @@ def run_study(study: Study, source: Source, folder: Path, watch: Watch) -> dict[
                 raise
             except FedvoxError as error:
                 run.leave("failed", str(error))  # a disk that is full is what must be told
+                if isinstance(error, ResourceError):  # the same again would be another run
+                    raise ResourceError(f"{error}; the run goes on with --resume") from error
                 if isinstance(error, QuorumError):
                     text = f"{error}. What the sites say of it is in {log_of(folder)}"
                     raise QuorumError(text) from error

@@ -36,6 +36,8 @@ class Call:
     skew_s: float | None = None
     """This machine's clock less the coordinator's; None: it does not tell the time."""
     coordinator: Identity | None = None
+    connected: bool = True
+    """Whether anybody was reached, so that TLS could be spoken."""
 
 
 class _Wrong(Exception):
@@ -48,8 +50,11 @@ def call(visit: Visit, address: Address) -> Call:
         return _called(visit, address)
     except httpx.ProxyError as error:
         return Call(address, f"the proxy refuses: {error}")
-    except httpx.TimeoutException:
-        return Call(address, "no answer in time")
+    except httpx.TimeoutException as error:
+        connected = not isinstance(error, httpx.ConnectTimeout)
+        return Call(address, "no answer in time", connected=connected)
+    except httpx.ConnectError as error:
+        return Call(address, str(error), connected="SSL" in str(error))
     except (httpx.HTTPError, IdentityError, _Wrong) as error:
         return Call(address, str(error) or type(error).__name__)
 

@@ -120,7 +120,7 @@ def _permissions(visit: Visit) -> Finding | None:
     wrong = list(_exposed(visit.home))
     if wrong:
         names = ", ".join(str(path.relative_to(visit.home.parent)) for path in wrong)
-        remedy = "chmod go-rwx on them; replace a key that others may have read"
+        remedy = "chmod -R go-rwx on them; replace a key that others may have read"
         return red(f"others on this machine can read or change {names}", remedy, "files exposed")
     if stat.S_IMODE(visit.home.stat().st_mode) & 0o007:
         remedy = f"chmod o-rwx {visit.home}"
@@ -136,8 +136,9 @@ def _exposed(home: Path) -> Iterator[Path]:
     for name, bits in (("site.toml", 0o077), ("policy.toml", 0o022), ("policy.sig", 0o022)):
         if (home / name).exists() and _mode(home / name) & bits:
             yield home / name
-    for name in ("identity", "data", "ledger"):
-        if (home / name).is_dir() and _mode(home / name) & 0o022:
+    # Images are for nobody else to read; a group that a person made may.
+    for name, bits in (("identity", 0o022), ("ledger", 0o022), ("data", 0o027), ("pacs", 0o027)):
+        if (home / name).is_dir() and _mode(home / name) & bits:
             yield home / name
 
 

@@ -109,6 +109,8 @@ def _tls(visit: Visit) -> Finding | None:
         "if something between opens TLS, have this connection left alone; if the certificate is "
         "refused, ask the operator"
     )
+    if not any(call.connected for call in wrong):
+        remedy = "nobody was reached: see network.names and network.tcp first"
     make = red if len(wrong) == len(visit.calls) else yellow
     return make(text, remedy, shared)
 

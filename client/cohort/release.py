@@ -13,6 +13,7 @@ from fedvox.client.cohort.noise import charge_for
 from fedvox.client.cohort.summarise import Heading, reach_of, with_noise, without_noise
 from fedvox.client.cohort.tally import Tally, tally
 from fedvox.client.dataset.dataset import Dataset
+from fedvox.client.deid.sitekey import SiteKey
 from fedvox.client.policy.recording import site_recorder
 from fedvox.client.policy.rules import Policy
 from fedvox.client.policy.signature import policy_of
@@ -61,7 +62,8 @@ def release(home: Path, wish: Wish) -> Released:
             "--epsilon, so that the counts are noised and charged"
         )
     dataset = Dataset.open(home, wish.dataset)
-    name = hashlib.sha256(dataset.version.fingerprint.encode()).hexdigest()[:24]
+    # By the site's own key: nobody can hold images against it, to find out whether they are in it.
+    name = SiteKey.of(home).token("cohort", dataset.version.fingerprint)[:24]
     heading = Heading(SiteSettings.load(home).site, name, rules.release, rules.least_cell)
     if len(dataset.patients()) < rules.least_cell:
         raise InputError(

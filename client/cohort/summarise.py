@@ -25,7 +25,7 @@ class Heading:
 
     site: str
     dataset: str
-    """A hash of the version."""
+    """Stands for the version, by the site's own key."""
     release: Release
     least_cell: int
 

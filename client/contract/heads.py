@@ -14,6 +14,7 @@ MOST_STUDY_BYTES = 1 << 20
 MOST_TEXT = 1024
 _SHA256_OR_NONE = re.compile(r"([0-9a-f]{64})?")
 _MOST_SETTINGS = 64
+_MOST_TIME = 40
 
 _KINDS: dict[Kind, wire.Kind] = {
     "describe": wire.KIND_DESCRIBE,
@@ -67,6 +68,16 @@ class Health:
     round: int = 0
     waiting: int = 0
     busy_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class LinkSaid:
+    """How it stands with the link, for the people at the site."""
+
+    connected: bool
+    problem: str = ""
+    """Why it is not."""
+    certificate_until: str = ""
 
 
 def request_on_wire(head: RequestHead, sizes: Mapping[str, int]) -> wire.RequestHead:
@@ -125,6 +136,22 @@ def reply_from_wire(message: wire.ReplyHead) -> ReplyHead:
         figures=dict(message.figures),
         facts=_scalars_from_wire(message.facts),
         refusal=refusal,
+    )
+
+
+def link_on_wire(said: LinkSaid) -> wire.LinkState:
+    """The message in which the link says how it stands."""
+    return wire.LinkState(
+        connected=said.connected,
+        problem=said.problem[:MOST_TEXT],
+        certificate_until=said.certificate_until,
+    )
+
+
+def link_from_wire(message: wire.LinkState) -> LinkSaid:
+    """What the link says, cut to what is shown."""
+    return LinkSaid(
+        message.connected, message.problem[:MOST_TEXT], message.certificate_until[:_MOST_TIME]
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,9 +14,11 @@ from fedvox.client.contract import trainer_pb2 as wire
 from fedvox.client.contract.address import CHANNEL_OPTIONS, address_of
 from fedvox.client.contract.heads import (
     Health,
+    LinkSaid,
     ReplyHead,
     RequestHead,
     StreamError,
+    link_on_wire,
     reply_from_wire,
     request_on_wire,
 )
@@ -29,6 +32,7 @@ from fedvox.client.contract.stream import (
 )
 from fedvox.client.contract.trainer_pb2_grpc import TrainerStub as _Calls
 from fedvox.common.errors import FedvoxError, Refusal, SiteError
+from fedvox.common.unix_paths import reachable
 
 __all__ = ["Health", "ReplyHead", "RequestHead", "TrainerStub", "TrainerUnavailable"]
 
@@ -48,7 +52,9 @@ class TrainerStub:
     """A connection to the trainer, made when it is first used. For any number of threads."""
 
     def __init__(self, socket: Path, max_group_bytes: int = MOST_GROUP_BYTES) -> None:
-        self._channel = grpc.insecure_channel(address_of(socket), options=CHANNEL_OPTIONS)
+        self._reached = ExitStack()  # for as long as the channel may connect anew
+        name = self._reached.enter_context(reachable(socket))
+        self._channel = grpc.insecure_channel(address_of(name), options=CHANNEL_OPTIONS)
         self._calls = _Calls(self._channel)
         self._max_group_bytes = max_group_bytes
 
@@ -81,10 +87,14 @@ class TrainerStub:
         except grpc.RpcError as error:
             raise _meant(error) from None
 
-    def health(self, deadline_s: float = _SHORT_S) -> Health:
-        """What the trainer is busy with; TrainerUnavailable where it does not say."""
+    def health(self, deadline_s: float = _SHORT_S, link: LinkSaid | None = None) -> Health:
+        """What the trainer is busy with; TrainerUnavailable where it does not say.
+
+        `link` is what the site's people are to be shown of the link.
+        """
+        asked = wire.HealthRequest(link=link_on_wire(link)) if link else wire.HealthRequest()
         try:
-            said = self._calls.Health(wire.HealthRequest(), timeout=deadline_s)
+            said = self._calls.Health(asked, timeout=deadline_s)
         except grpc.RpcError as error:
             raise _meant(error) from None
         return Health(
@@ -94,6 +104,7 @@ class TrainerStub:
     def close(self) -> None:
         """Ends the connection, and whatever is being asked over it."""
         self._channel.close()
+        self._reached.close()
 
     def __enter__(self) -> Self:
         return self

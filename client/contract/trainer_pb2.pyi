@@ -118,8 +118,20 @@ class CancelReply(_message.Message):
     def __init__(self, stopped: _Optional[bool] = ...) -> None: ...
 
 class HealthRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("link",)
+    LINK_FIELD_NUMBER: _ClassVar[int]
+    link: LinkState
+    def __init__(self, link: _Optional[_Union[LinkState, _Mapping]] = ...) -> None: ...
+
+class LinkState(_message.Message):
+    __slots__ = ("connected", "problem", "certificate_until")
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    connected: bool
+    problem: str
+    certificate_until: str
+    def __init__(self, connected: _Optional[bool] = ..., problem: _Optional[str] = ..., certificate_until: _Optional[str] = ...) -> None: ...
 
 class HealthReply(_message.Message):
     __slots__ = ("site", "release", "working", "study", "round", "waiting", "busy_s")

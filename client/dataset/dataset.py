@@ -53,11 +53,17 @@ class Dataset:
 
     def case(self, key: str) -> Case:
         """The case whose key begins so; DataError where there is none, or more than one."""
+        if key in self._by_key:
+            return self._by_key[key]
         found = [case for case in self.held if case.key.startswith(key)]
         if len(found) == 1 and key:
             return found[0]
         why = "more than one case begins so; give more of it" if found else "no such case"
         raise DataError(f"dataset {self.name!r}: {why}; fedvox site data list shows them")
+
+    @cached_property
+    def _by_key(self) -> Mapping[str, Case]:
+        return {case.key: case for case in self.held}
 
     def patients(self) -> Mapping[str, tuple[Case, ...]]:
         """The cases of each pseudonym, sorted."""

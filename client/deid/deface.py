@@ -5,10 +5,11 @@ the forehead it draws one plane that runs from above the brow backwards and down
 of the skull, and sets everything in front of and below it to the smallest value of the image. All
 distances are in parts of the head's length, so children are treated like adults.
 
-Limits: the head must be in the scan from the vertex to below the eyes, and be held roughly upright
-(tilted by less than about 15 degrees); else the scan is refused, or, where a tilt goes unnoticed, a
-part of the face stays or a part of the frontal lobe goes. Ears and the shape of the skull stay.
-What was scanned of the neck is taken away in front. A defaced scan is not an anonymous one.
+Limits: the head must be in the scan from the vertex, or less than two centimetres below it, to
+below the eyes, and be held roughly upright; else the scan is refused. Where a chin is raised by
+more than 8 degrees, the upper part of the eyes may stay; where it is lowered, a part of the
+frontal lobe may go. Ears and the shape of the skull stay. The front of the neck goes down to below
+the chin. A defaced scan is not an anonymous one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fedvox.client.deid.heads import foreground, points
+from fedvox.client.deid.heads import WITH_FACES, foreground, points
 
 _GRID_MM = 4.0
 _BROW = 0.5
@@ -27,9 +28,20 @@ _FALL = 0.55
 """How far the plane falls for each mm backwards: below the frontal lobe, down to the clivus."""
 _REACH = 0.5
 """How far back from the forehead anything is taken away."""
+_CHIN = 1.4
+"""Depth below the vertex from which on there is no face any more, but a neck and a chest."""
 _LENGTHS_MM = (110.0, 240.0)
 _LEAST_DEPTH = 0.6
 """Depth of the scan below the vertex, without which there is no face to take out."""
+_VAULT_MM, _WIDEST_CUT_MM = 85.0, 55.0
+"""Radius of the skull's vault, and of the widest cut through it above which the vertex is known."""
+LIMITS = (
+    "taken out: what lies in front of and below the brain. Not taken out: ears, teeth seen from "
+    "the side, the skull's shape. A head with its chin raised by more than 8 degrees may "
+    "keep the upper part of its eyes, one with its chin lowered lose some of the brain: look at "
+    "some with `fedvox site data show CASE --png FILE`"
+)
+"""What a person must know who defaces."""
 
 
 class CannotDeface(Exception):
@@ -40,15 +52,13 @@ def face_of(
     image: npt.NDArray[Any], affine: npt.NDArray[np.float64], modality: str
 ) -> npt.NDArray[np.bool_]:
     """The voxels [x, y, z] that are the face; CannotDeface where that cannot be told."""
-    if modality not in ("CT", "MR"):
+    if modality not in WITH_FACES:
         raise CannotDeface("only heads in CT and MR are defaced")
     body, coarse = foreground(image, affine, modality, _GRID_MM)
     where = points(body, coarse)
     if not len(where):
         raise CannotDeface("nothing in the scan stands out from air")
-    vertex = where[:, 2].max()
-    if _is_cut_off(body, coarse):
-        raise CannotDeface("the vertex is not in the scan")
+    vertex = where[:, 2].max() + _missing_mm(body, coarse)
     skull = where[vertex - where[:, 2] < _BROW * 190]
     back, front = np.percentile(skull[:, 1], (0.2, 99.8))
     length = front - back
@@ -78,9 +88,8 @@ def _wedge(
         _along(shape, -affine[1], front) / length,
         _along(shape, -affine[2], vertex) / length,
     )
-    found: npt.NDArray[np.bool_] = (below > _BROW + _FALL * np.maximum(behind, 0)) & (
-        behind < _REACH
-    )
+    under_the_brain = below > _BROW + _FALL * np.maximum(behind, 0)
+    found: npt.NDArray[np.bool_] = under_the_brain & (behind < _REACH) & (below < _CHIN)
     return found
 
 
@@ -97,10 +106,13 @@ def _along(
     return found
 
 
-def _is_cut_off(body: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> bool:
-    """Whether the body reaches the upper end of the scan with more than a cap's area."""
+def _missing_mm(body: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> float:
+    """What lies above the upper end of the scan, by how wide the vault is where it was cut."""
     axis = int(np.argmax(np.abs(affine[2, :3])))
     last = -1 if affine[2, axis] > 0 else 0
-    face = np.take(body, last, axis=axis)
-    areas = np.linalg.norm(np.delete(affine[:3, :3], axis, axis=1), axis=0)
-    return bool(face.sum() * areas.prod() > 40.0**2)
+    cut = np.take(body, last, axis=axis)
+    sides = np.linalg.norm(np.delete(affine[:3, :3], axis, axis=1), axis=0)
+    radius_mm = float(np.sqrt(cut.sum() * sides.prod() / np.pi))
+    if radius_mm > _WIDEST_CUT_MM:
+        raise CannotDeface("the vertex is not in the scan")
+    return float(_VAULT_MM - np.sqrt(_VAULT_MM**2 - radius_mm**2))

@@ -1,13 +1,13 @@
 """Whether a scan shows a head, by its shape; for scans whose headers do not say.
 
-A foreground about as wide, long and closed as a head, in the upper part of the scan. It marks more
-than it should (a thigh may pass) and misses heads that are cut off: the mark only says where to
-look, and what --deface works on.
+A foreground about as wide, long and closed as a head, in the upper part of the scan, also where the
+scan goes on to the feet. It marks more than it should (a thigh may pass) and misses heads that are
+cut off at the side: the mark only says where to look, and what --deface works on.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,12 @@ _ROUND = (0.6, 0.95)
 """What part of its bounding box a head fills, seen from above; a disc fills 0.79."""
 _SLAB_MM = (30.0, 90.0)
 """Depth below the vertex in which a head is measured: where the skull is widest."""
+_SHALLOW_MM = 100.0
+"""A scan that is no deeper may begin anywhere in the head, and is measured as a whole."""
+WITH_FACES: Final = ("CT", "MR", "OT")
+"""Modalities that show faces; volume files do not say theirs, and are OT."""
+_SKIN_HU = -300.0
+"""Between air and skin."""
 
 
 def foreground(
@@ -42,9 +48,9 @@ def foreground(
 
 
 def _threshold(image: npt.NDArray[np.float32], modality: str) -> float:
-    if modality == "CT":
-        return -300.0  # between air and skin, in Hounsfield units
     low, high = np.percentile(image, (2, 98))
+    if low < _SKIN_HU and modality != "MR":  # there is air, in Hounsfield units
+        return _SKIN_HU
     return float(low + 0.12 * (high - low))
 
 
@@ -58,18 +64,16 @@ def points(body: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> npt.
 def looks_like_head(
     image: npt.NDArray[Any], affine: npt.NDArray[np.float64], modality: str
 ) -> bool:
-    """Whether CT or MR shows what has the measures of a head."""
-    if modality not in ("CT", "MR") or min(image.shape[1:]) < 8:
+    """Whether CT, MR or a volume of unknown kind shows what has the measures of a head."""
+    if modality not in WITH_FACES or min(image.shape[1:]) < 8:
         return False
     where = points(*foreground(image, affine, modality))
     if not len(where):
         return False
     depth = where[:, 2].max() - where[:, 2]
-    if depth.max() > 450:  # a trunk: its upper end may still be a head, but the header would say
-        return False
-    slab = where[(depth >= _SLAB_MM[0]) & (depth <= _SLAB_MM[1])]
-    if not len(slab):
-        return False
+    slab = where
+    if depth.max() > _SHALLOW_MM:
+        slab = where[(depth >= _SLAB_MM[0]) & (depth <= _SLAB_MM[1])]
     width, length = (np.ptp(slab[:, axis]) for axis in (0, 1))
     if not (_WIDTH_MM[0] <= width <= _WIDTH_MM[1] and _LENGTH_MM[0] <= length <= _LENGTH_MM[1]):
         return False

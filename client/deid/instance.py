@@ -24,6 +24,7 @@ _OWN_UID = "2.25.184632440417210223287323410996235643941"
 _METHODS = {
     "basic": ("113100", "Basic Application Confidentiality Profile"),
     "blank": ("113101", "Clean Pixel Data Option"),
+    "descriptors": ("113105", "Clean Descriptors Option"),
     "dates": ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
     "patient": ("113108", "Retain Patient Characteristics Option"),
     "device": ("113109", "Retain Device Identity Option"),
@@ -97,7 +98,9 @@ def _mark(dataset: FileDataset, options: Options, blanked: bool) -> None:
     from pydicom.dataset import Dataset
 
     done = [name for name in ("device", "patient", "dates") if getattr(options, name)]
-    names = ["basic", *(["blank"] if blanked else []), *done]
+    # Structures keep names that are anatomy's: that is what the option for descriptors says.
+    cleaned = ["descriptors"] if str(dataset.get("SOPClassUID", "")) in _LABELS else []
+    names = ["basic", *(["blank"] if blanked else []), *cleaned, *done]
     items = []
     for value, meaning in (_METHODS[name] for name in names):
         item = Dataset()

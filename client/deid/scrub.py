@@ -50,7 +50,8 @@ class Scrubber:
                 continue
             try:
                 element = dataset[tag]
-                action = self._action(element, is_code)
+                # What the dictionary does not know is as good as private, whatever its kind.
+                action = self._action(element, is_code) if element.keyword else Action.REMOVE
                 self._apply(dataset, element, action, depth)
             except Exception:  # what cannot be read cannot be judged
                 self.unreadable += 1
@@ -80,7 +81,7 @@ class Scrubber:
         elif action is Action.PSEUDONYM:
             dataset.add_new(element.tag, element.VR, self.key.pseudonym(self.patient))
         else:
-            self._set(dataset, element, self._rules()[action])
+            self._set(dataset, element, action)
 
     def _rules(self) -> dict[Action, Callable[[DataElement, Any], Any]]:
         return {
@@ -92,23 +93,22 @@ class Scrubber:
             Action.KEEP: self._kept,
         }
 
-    def _set(
-        self, dataset: Dataset, element: DataElement, rule: Callable[[DataElement, Any], Any]
-    ) -> None:
+    def _set(self, dataset: Dataset, element: DataElement, action: Action) -> None:
         """Puts what the rule makes of each value; values of which nothing is left are removed."""
         if element.VM == 0:
             return
+        rule = self._rules()[action]
         if element.VM == 1 or isinstance(element.value, str | bytes):
             kept = rule(element, element.value)
         else:
             kept = [value for one in element.value if (value := rule(element, one)) != ""]
         if isinstance(kept, str | list) and not kept:
             empty = None if element.keyword in ("BodyPartExamined", "ROIName") else "REMOVED"
-            if element.VR in ("CS", "LO", "SH") and rule is not self._kept and empty:
+            if element.VR in ("CS", "LO", "SH") and action is not Action.KEEP and empty:
                 kept = empty
             else:
                 kept = None
-        if kept is None and rule is self._kept:
+        if kept is None and action is Action.KEEP:
             del dataset[element.tag]
         else:
             dataset.add_new(element.tag, element.VR, kept)

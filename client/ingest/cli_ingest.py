@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=("age", "sex"),
-        help="also keep this of the patient, where the site's policy allows it: age in bands of "
-        "ten years, sex",
+        help="also keep this of the patient, where the site's signed policy allows it (store.keep):"
+        " age in bands of ten years, sex",
     )
     add(
         "--structure",
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Imports, and says in numbers what became of it."""
     import json
 
-    from fedvox.client.deid.attributes import Kept
+    from fedvox.client.deid.permitted import permitted
     from fedvox.client.ingest.hush import hushed
     from fedvox.client.ingest.ingest import ingest
     from fedvox.client.ingest.making import Recipe
@@ -77,10 +77,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.task not in ("", *_TASKS):
         raise InputError(f"--task {args.task}: {nearest(args.task, _TASKS)}")
-    recipe = Recipe(args.task, Kept("age" in args.keep, "sex" in args.keep), args.deface)
+    home = home_of(args)
+    recipe = Recipe(args.task, permitted(home, args.keep), args.deface)
     with hushed():
         outcome = ingest(
-            home_of(args),
+            home,
             args.sources,
             args.dataset,
             args.labels,
@@ -92,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(outcome.as_plain(), sort_keys=True))
     else:
         _show(outcome)
+        if args.deface:
+            from fedvox.client.deid.deface import LIMITS
+
+            print(f"faces {LIMITS}")
     return 0 if outcome.was_readable else 2
 
 

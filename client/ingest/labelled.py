@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from fedvox.client.ingest.labels.gather import gather
@@ -12,9 +13,11 @@ from fedvox.client.ingest.labels.label import Label, LabelRef
 from fedvox.client.ingest.labels.match import match
 from fedvox.client.ingest.labels.reading import read_label
 from fedvox.client.ingest.reading.find import find
+from fedvox.client.ingest.reading.walk import real
 from fedvox.client.ingest.scan import Findings, Scan, ScanRef, SetAside
 from fedvox.client.ingest.volumes.formats import head_of
 from fedvox.client.ingest.volumes.pictures import is_picture
+from fedvox.common.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,42 @@ class Sought:
 
 
 def seek(sources: Sequence[Path], labels: Sequence[Path], wish: LabelWish) -> Sought:
-    """Finds scans below `sources`, and their labels there and below `labels`."""
+    """Finds scans below `sources`, and their labels there and below `labels`.
+
+    InputError for an attribute or a column of classes that there is not.
+    """
+    _check_attribute(wish.attribute)
     images = find(sources)
-    given = {path.resolve() for path in sources}
-    apart = [path.resolve() for path in labels if path.resolve() not in given]
+    given = {real(path) for path in sources}
+    apart = [real(path) for path in labels if real(path) not in given]
     told = find(apart) if apart else Findings()
     scans = tuple(ref for ref in images.scans if not _lies_below(ref.files, apart))
-    matched = match(scans, gather(images, told, wish.column, wish.attribute))
+    gathered = gather(images, told, wish.column, wish.attribute)
+    if wish.column and not gathered.tables:
+        raise InputError(
+            f"--class-column {wish.column}: no table (.csv, .tsv) beside the images or the labels "
+            "has such a column with a value in it, and one that says what a row is about (file, "
+            "patient, series_uid); look at the table's first line"
+        )
+    matched = match(scans, gathered)
     asides = (*images.set_aside, *_of_labels(told, images), *matched.set_aside)
     found = {ref.fingerprint: _label(matched.of(ref), wish) for ref in scans if matched.of(ref)}
     return Sought(scans, asides, found, images.files_read + told.files_read)
+
+
+def _check_attribute(keyword: str) -> None:
+    from pydicom.datadict import keyword_dict
+
+    if keyword and keyword not in keyword_dict:
+        raise InputError(
+            f"--class-attribute {keyword}: DICOM has no attribute of this keyword"
+            f"{_meant(keyword, keyword_dict)}; give one such as BodyPartExamined"
+        )
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _label(refs: Sequence[LabelRef], wish: LabelWish) -> LabelOf:
@@ -73,13 +102,13 @@ def _label(refs: Sequence[LabelRef], wish: LabelWish) -> LabelOf:
 
 def _lies_below(files: Sequence[Path], folders: Sequence[Path]) -> bool:
     """Whether files that were taken for images are in a folder that was named for labels."""
-    return any(path.resolve().is_relative_to(folder) for path in files for folder in folders)
+    return any(real(path).is_relative_to(folder) for path in files for folder in folders)
 
 
 def _of_labels(told: Findings, images: Findings) -> Iterator[SetAside]:
     """What could not be used below the labels; pictures can, and nothing is told twice."""
-    before = {path.resolve() for aside in images.set_aside for path in aside.files}
+    before = {real(path) for aside in images.set_aside for path in aside.files}
     for aside in told.set_aside:
-        files = [path for path in aside.files if path.resolve() not in before]
+        files = [path for path in aside.files if real(path) not in before]
         if files and not all(is_picture(head_of(path)) for path in files):
             yield aside

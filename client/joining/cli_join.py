@@ -73,4 +73,16 @@ def _text(done: Joined, home: Path, out: Path | None) -> str:
         head = f"{out}: the request of {done.site}; send it to the operator of {done.consortium}"
     else:
         head = f"{done.site} has {done.outcome} {done.consortium}; {home}"
-    return f"{head}\n{compare}"
+    return "\n".join([head, compare, *_about_policy(home)])
+
+
+def _about_policy(home: Path) -> list[str]:
+    """A policy counts only with the site's own signature, and a new key has made none yet."""
+    from fedvox.client.policy.signature import policy_of
+    from fedvox.common.errors import FedvoxError
+
+    try:
+        policy_of(home)
+    except FedvoxError as error:
+        return [f"NOTHING RUNS YET: {error}"]
+    return []

@@ -11,7 +11,9 @@ from fedvox.client.joining.enrolling import enrol
 from fedvox.client.joining.membership import (
     FOLDER,
     credentials_here,
+    drop_pending,
     has_joined,
+    is_pending,
     joined_with,
     keep,
     key_to_join_with,
@@ -26,6 +28,7 @@ from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.enrolment import MOST_BYTES, EnrolmentAnswer, EnrolmentRequest
 from fedvox.common.identity.keys import PrivateKey, fingerprint
 from fedvox.common.identity.kit import Kit
+from fedvox.common.identity.refusals import EnrolmentRefused
 
 
 class Outcome(StrEnum):
@@ -69,8 +72,15 @@ def join(home: Path, kit: Kit, wish: Wish) -> Joined:
         settings.save(home)
         return _joined(Outcome.ALREADY, kit, there)
     kit.require_unexpired(utc_now())
+    begun_before = is_pending(home)
     key = key_to_join_with(home, wish.new_key)
-    return _keep(home, kit, key, enrol(kit, key, Proxy.of(settings)), settings)
+    try:
+        answer = enrol(kit, key, Proxy.of(settings))
+    except EnrolmentRefused:
+        if not begun_before:
+            drop_pending(home)
+        raise
+    return _keep(home, kit, key, answer, settings)
 
 
 def request(home: Path, kit: Kit, wish: Wish, out: Path) -> Joined:
@@ -99,8 +109,13 @@ def _already(home: Path, kit: Kit, wish: Wish) -> Credentials | None:
         return None
     require_same_site(home, kit, there)
     expired = utc_now() > there.identity.not_after
-    again = expired or wish.new_key or not joined_with(home, kit)
-    return None if again else there
+    used = joined_with(home, kit)
+    if used and wish.new_key and not is_pending(home):
+        raise InputError(
+            f"the site has joined with this kit already, and a kit is good for one key: for a new "
+            f"key ask the operator for a new kit (`fedvox consortium invite {kit.site} --again`)"
+        )
+    return None if expired or wish.new_key or not used else there
 
 
 def _settings(home: Path, kit: Kit, wish: Wish) -> SiteSettings:

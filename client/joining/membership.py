@@ -51,6 +51,17 @@ def key_to_join_with(home: Path, anew: bool) -> PrivateKey:
     return key
 
 
+def is_pending(home: Path) -> bool:
+    """Whether a join was begun whose key is not certified yet."""
+    return (home / FOLDER / PENDING_FILE).exists()
+
+
+def drop_pending(home: Path) -> None:
+    """Forgets a key that was refused, where the site has one: else it would be its next one."""
+    if (home / FOLDER / KEY_FILE).exists():
+        (home / FOLDER / PENDING_FILE).unlink(missing_ok=True)
+
+
 def credentials_here(home: Path) -> Credentials | None:
     """The site's credentials, or None where it has none that can be used."""
     folder = home / FOLDER

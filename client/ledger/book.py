@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,13 +99,23 @@ class Book:
         """How far the work has come; None where it was never charged."""
         return self._standing.get(work)
 
-    def quote(self, work: Work, caps: Caps, charge: Charge | None) -> Quote:
-        """Epsilon as it is, and as it would be after the charge."""
-        study = self._studies.get(work.study, Spending())
-        before = study.epsilon(work.delta), self.life.epsilon(caps.delta)
+    def study(self, name: str) -> Spending:
+        """What was spent under a study's name."""
+        return self._studies.get(name, Spending())
+
+    def quote(
+        self, work: Work, caps: Caps, charge: Charge | None, kin: Sequence[Book] = ()
+    ) -> Quote:
+        """Epsilon as it is, and as it would be after the charge.
+
+        `kin` are the books of other data sets with some of the same patients: they count as well.
+        """
+        study = self.study(work.study).with_those(book.study(work.study) for book in kin)
+        life = self.life.with_those(book.life for book in kin)
+        before = study.epsilon(work.delta), life.epsilon(caps.delta)
         if charge is None:
             return Quote(before[0], before[0], before[1], before[1])
-        after = study.epsilon(work.delta, charge), self.life.epsilon(caps.delta, charge)
+        after = study.epsilon(work.delta, charge), life.epsilon(caps.delta, charge)
         return Quote(before[0], after[0], before[1], after[1])
 
     def carried(self) -> dict[str, Any]:
@@ -134,7 +144,13 @@ def over_noise(work: Work, caps: Caps) -> str:
     return ""
 
 
-def over_budget(work: Work, quote: Quote, caps: Caps) -> str:
+def counted_with(kin: Sequence[Book]) -> str:
+    """Which other data sets count, and why; empty: none."""
+    names = ", ".join(sorted(repr(book.of[0]) for book in kin))
+    return f"counted with data set {names}, which has some of the same patients" if kin else ""
+
+
+def over_budget(work: Work, quote: Quote, caps: Caps, kin: Sequence[Book] = ()) -> str:
     """Which cap the work would break, and how much is left; empty: none."""
     limits = (
         (f"study {work.study!r}", quote.study_before, quote.study_after, caps.study_epsilon),
@@ -146,4 +162,4 @@ def over_budget(work: Work, quote: Quote, caps: Caps) -> str:
         for whose, before, after, cap in limits
         if not after <= cap or not math.isfinite(after)
     ]
-    return "; ".join(broken)
+    return "; ".join([*broken, counted_with(kin)] if broken and kin else broken)

@@ -11,15 +11,22 @@ leave, since whether to refuse was decided by the data; asked again, the work is
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from types import TracebackType
 from typing import Any, Self
 
-from fedvox.client.ledger import schema
+from fedvox.client.ledger import kin, schema
 from fedvox.client.ledger.anchor import AnchorFile
-from fedvox.client.ledger.book import Book, Quote, Standing, over_budget, over_noise
+from fedvox.client.ledger.book import (
+    Book,
+    Quote,
+    Standing,
+    counted_with,
+    over_budget,
+    over_noise,
+)
 from fedvox.client.ledger.entry import Entry, Kind, about, as_plain, compact, now
 from fedvox.client.ledger.places import Place
 from fedvox.client.ledger.work import Caps, Released, Reservation, Work, is_sha256
@@ -55,10 +62,10 @@ class Ledger:
 
         SiteError where the site does not allow it; the refusal is recorded.
         """
-        with self._exclusive():
+        with self._with_kin() as beside:
             self._require_open()
             if reason := over_noise(work, self._caps):
-                self._turn_down(work, Refusal.PRIVACY, reason)
+                self._turn_down(work, Refusal.PRIVACY, reason, beside)
             standing = self._book.standing(work.id)
             if standing and standing.settled == Kind.RELEASED:
                 return Released(work.id, standing.settled_sequence, standing.payload_sha256)
@@ -67,10 +74,12 @@ class Ledger:
                 return Reservation(
                     work, standing.sequence, charged.study_after, charged.life_after, resumed=True
                 )
-            quote = self._book.quote(work, self._caps, work.charge)
-            if reason := over_budget(work, quote, self._caps):
-                self._turn_down(work, Refusal.BUDGET, reason)
-            link = self._append(work, Kind.RESERVED, quote, decision="charged")
+            quote = self._book.quote(work, self._caps, work.charge, beside)
+            if reason := over_budget(work, quote, self._caps, beside):
+                self._turn_down(work, Refusal.BUDGET, reason, beside)
+            link = self._append(
+                work, Kind.RESERVED, quote, decision="charged", reason=counted_with(beside)
+            )
             return Reservation(work, link.sequence, quote.study_after, quote.life_after)
 
     def release(self, reservation: Reservation, payload_sha256: str) -> Released:
@@ -78,26 +87,26 @@ class Ledger:
         if not is_sha256(payload_sha256):
             raise SiteError(Refusal.INTERNAL, f"no sha256 of a payload: {payload_sha256!r}")
         work = reservation.work
-        with self._exclusive():
+        with self._with_kin() as beside:
             standing = self._standing(reservation)
             if (standing.settled, standing.payload_sha256) == (Kind.RELEASED, payload_sha256):
                 return Released(work.id, standing.settled_sequence, payload_sha256)
-            link = self._settle(
-                reservation, standing, Kind.RELEASED, payload_sha256=payload_sha256, decision="sent"
-            )
+            fields = {"payload_sha256": payload_sha256, "decision": "sent"}
+            link = self._settle(reservation, standing, beside, Kind.RELEASED, **fields)
             return Released(work.id, link.sequence, payload_sha256)
 
     def refuse(self, reservation: Reservation, refusal: Refusal, reason: str = "") -> None:
         """Records that nothing is sent for charged work; it stays charged."""
-        with self._exclusive():
+        with self._with_kin() as beside:
             standing = self._standing(reservation)
-            self._settle(reservation, standing, Kind.REFUSED, decision=refusal.value, reason=reason)
+            fields = {"decision": refusal.value, "reason": reason}
+            self._settle(reservation, standing, beside, Kind.REFUSED, **fields)
 
     def decline(self, work: Work, refusal: Refusal, reason: str = "") -> None:
         """Records that the site would not begin the work; nothing is charged."""
-        with self._exclusive():
+        with self._with_kin() as beside:
             self._require_open()
-            self._record_refusal(work, refusal, reason)
+            self._record_refusal(work, refusal, reason, beside)
 
     def head(self) -> Anchor:
         """How long the ledger is and its last hash, after checking every row."""
@@ -146,6 +155,15 @@ class Ledger:
         self.close()
 
     @contextmanager
+    def _with_kin(self) -> Iterator[list[Book]]:
+        """Alone with the ledger, and with what was spent on the same patients elsewhere."""
+        # Read before the ledger is held: two ledgers that wait for each other would never go on.
+        with kin.turn(self._place):
+            books = kin.books_of(kin.kin_of(self._place))
+            with self._exclusive():
+                yield books
+
+    @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Alone with the ledger, having read and checked what others added."""
         with self._lock, self._anchor.held():
@@ -190,21 +208,28 @@ class Ledger:
         return standing
 
     def _settle(
-        self, reservation: Reservation, standing: Standing, kind: Kind, **fields: str
+        self,
+        reservation: Reservation,
+        standing: Standing,
+        beside: Sequence[Book],
+        kind: Kind,
+        **fields: str,
     ) -> Link:
         if standing.settled:
             text = f"row {reservation.sequence} was settled by row {standing.settled_sequence}"
             raise SiteError(Refusal.INTERNAL, f"{text}, by another attempt at the same work")
         work = reservation.work
-        quote = self._book.quote(work, self._caps, None)
+        quote = self._book.quote(work, self._caps, None, beside)
         return self._append(work, kind, quote, reservation=reservation.sequence, **fields)
 
-    def _turn_down(self, work: Work, refusal: Refusal, reason: str) -> None:
-        self._record_refusal(work, refusal, reason)
+    def _turn_down(self, work: Work, refusal: Refusal, reason: str, beside: Sequence[Book]) -> None:
+        self._record_refusal(work, refusal, reason, beside)
         raise SiteError(refusal, reason)
 
-    def _record_refusal(self, work: Work, refusal: Refusal, reason: str) -> None:
-        quote = self._book.quote(work, self._caps, None)
+    def _record_refusal(
+        self, work: Work, refusal: Refusal, reason: str, beside: Sequence[Book]
+    ) -> None:
+        quote = self._book.quote(work, self._caps, None, beside)
         self._append(work, Kind.REFUSED, quote, decision=refusal.value, reason=reason)
 
     def _append(self, work: Work, kind: Kind, quote: Quote, **fields: Any) -> Link:

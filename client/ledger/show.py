@@ -30,6 +30,13 @@ def show(summary: Summary, console: Console | None = None) -> None:
     if summary.findings:
         console.print(f"  what follows is of the first {summary.trusted_rows} rows only")
     console.print(f"  whole life: {_spent(summary.life)}")
+    if summary.kin:
+        names = escape(", ".join(summary.kin))
+        console.print(f"  counted with {names}: some of the same patients are in it")
+    if summary.uncharged:
+        names = escape(", ".join(summary.uncharged))
+        text = "what these sent, if anything, had no noise and is not counted"
+        console.print(f"  given to studies that were never charged: {names}; {text}")
     for title, table in (
         ("Studies", _studies(summary)),
         ("Refusals", _refusals(summary)),

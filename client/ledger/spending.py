@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,16 @@ class Spending:
                 while len(_memo) > _MEMO:
                     del _memo[next(iter(_memo))]
         return known
+
+    def with_those(self, others: Iterable[Spending]) -> Spending:
+        """This and others as one: what was spent on the same patients elsewhere."""
+        charges = [charge for other in others for charge in other.charges()]
+        if not charges:
+            return self
+        whole = Spending()
+        for charge in (*self.charges(), *charges):
+            whole.add(charge)
+        return whole
 
     def _with(self, more: Charge | None) -> _Steps:
         steps = self._steps

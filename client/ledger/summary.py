@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedvox.client.ledger.entry import Entry, Kind, as_plain, entry_of
+from fedvox.client.ledger.kin import book_of, kin_of, trusted_books
 from fedvox.client.ledger.places import opening
+from fedvox.client.ledger.uncharged import uncharged
 from fedvox.client.ledger.verify import Look
 from fedvox.common.chain import Link
 
@@ -76,6 +78,12 @@ class Summary:
     version: str
     predecessor: str
     """The version of the data this one went on from; empty: none."""
+    kin: tuple[str, ...]
+    """Other data sets with some of the same patients: what they spent is counted in `life` and in
+    `studies` as well."""
+    uncharged: tuple[str, ...]
+    """Studies that were given the data and never charged: what they sent, if anything, had no noise
+    and is not counted."""
     closed: bool
     """Another version goes on from this one."""
     rows: int
@@ -107,10 +115,13 @@ def summarise(found: Look, last: int) -> Summary:
         studies[name].rounds += 1
     first = _opening(found.trusted)
     _inherit(first, studies)
+    kin = _join(found, studies, life)
     return Summary(
         dataset=found.place.dataset,
         version=found.place.version,
         predecessor=(first.get("predecessor") or {}).get("version", ""),
+        kin=kin,
+        uncharged=uncharged(found.place),
         closed=bool(entries) and entries[-1].kind == Kind.CLOSED,
         rows=len(found.links),
         trusted_rows=len(rows),
@@ -157,6 +168,24 @@ def _inherit(first: dict[str, Any], studies: dict[str, Study]) -> None:
             studies[name] = Study(name)
             studies[name].spent.note(item["epsilon"], item["delta"], None)
         studies[name].inherited = True
+
+
+def _join(found: Look, studies: dict[str, Study], life: Spent) -> tuple[str, ...]:
+    """Counts what was spent on the same patients elsewhere, as the next request will find it."""
+    kin = kin_of(found.place)
+    if not kin:
+        return ()
+    own, books = book_of(found.trusted), trusted_books(kin)
+    if life.delta:
+        whole = own.life.with_those(book.life for book in books)
+        life.note(whole.epsilon(life.delta), life.delta, life.cap)
+    for name, study in studies.items():
+        spending = own.study(name).with_those(book.study(name) for book in books)
+        if study.spent.delta:
+            study.spent.note(
+                spending.epsilon(study.spent.delta), study.spent.delta, study.spent.cap
+            )
+    return tuple(sorted({place.dataset for place in kin}))
 
 
 def _refusals(entries: Iterable[Entry]) -> tuple[Refused, ...]:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedvox.client.contract.stub import TrainerStub
+from fedvox.client.contract.heads import LinkSaid
+from fedvox.client.contract.stub import TrainerStub, TrainerUnavailable
 from fedvox.client.joining.dialling import Proxy
 from fedvox.client.link.dial import Line, Refused, Unreachable
 from fedvox.client.link.errand import Bounds, Errands, NoLonger
@@ -18,12 +19,13 @@ from fedvox.client.link.fleet import Fleet, Instruction
 from fedvox.client.link.pace import Pace
 from fedvox.client.link.recording import Notary, Recorder
 from fedvox.client.settings import SiteSettings
-from fedvox.common.errors import FedvoxError
+from fedvox.common.errors import FedvoxError, InputError, SiteError
 from fedvox.common.identity.addresses import parse_address
 from fedvox.common.identity.credentials import Credentials
 from fedvox.common.memory import give_freed_memory_back
 
 log = logging.getLogger(__name__)
+_SAY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,26 +57,40 @@ class Link:
     """Called when the site has told the coordinator that it is there."""
     rhythm: Rhythm = field(default_factory=Rhythm)
     bounds: Bounds = field(default_factory=Bounds)
+    _not_renewed: str = ""
 
     def run(self) -> None:
         """Stays connected; returns when it was told to stop."""
         pace = Pace(self.rhythm.retry_s, self.rhythm.longest_retry_s)
         turn, known = 0, ""
+        self.identity()  # what cannot work is told at the start
         while not self.stop.is_set():
-            # Read anew each time: an operator may have corrected the file.
-            settings = SiteSettings.load(self.home)
-            address = parse_address(settings.addresses[turn % len(settings.addresses)])
+            problem = ""
             try:
-                line = Line(self.identity(), Proxy.of(settings))
-                with Fleet(address.url, line) as fleet:
-                    self._serve(fleet, line, pace)
+                self._connect(turn, pace)
             except (Refused, Unreachable) as error:
-                turn += 1
-                if known != (known := f"{address}: {error}"):
-                    log.warning("%s; tried again", known)
-            if not self.stop.is_set():
-                self._renewed()
-                self.stop.wait(pace.next_s())
+                problem, turn = str(error), turn + 1
+            except InputError as error:  # somebody joins anew meanwhile, or has mistyped
+                problem = str(error)
+            if self.stop.is_set():
+                return
+            self._renewed()
+            if problem and known != (known := self._not_renewed or problem):
+                log.warning("%s; tried again", known)
+            if problem:
+                self._say(LinkSaid(False, known))
+            self.stop.wait(pace.next_s())
+
+    def _connect(self, turn: int, pace: Pace) -> None:
+        # Read anew each time: an operator may have corrected the file.
+        settings = SiteSettings.load(self.home)
+        address = parse_address(settings.addresses[turn % len(settings.addresses)])
+        line = Line(self.identity(), Proxy.of(settings))
+        try:
+            with Fleet(address.url, line) as fleet:
+                self._serve(fleet, line, pace)
+        except Unreachable as error:
+            raise Unreachable(f"{address}: {error}") from None
 
     def _serve(self, fleet: Fleet, line: Line, pace: Pace) -> None:
         """Does what comes, until the connection is lost or its certificate is a new one."""
@@ -86,7 +102,8 @@ class Link:
         errands = Errands(
             own.identity.name, self.trainer, Notary(own, self.record), self.stop, self.bounds
         )
-        beating = _Heart(fleet, errands, self.rhythm.heartbeat_s)
+        said = LinkSaid(True, certificate_until=_end_of(own))
+        beating = _Heart(fleet, errands, self.rhythm.heartbeat_s, lambda: self._say(said))
         try:
             self._listen(fleet, line, errands)
         finally:
@@ -112,12 +129,28 @@ class Link:
             elif time.monotonic() - asked_at < self.rhythm.longest_poll_s:
                 self.stop.wait(idle.next_s())
 
-    def _renewed(self) -> bool:
+    def _say(self, said: LinkSaid) -> bool:
+        """Has the trainer show people at the site how the link stands; whether it was there."""
         try:
-            return self.renew()
-        except FedvoxError as error:
-            log.warning("the certificate was not renewed: %s", error)
+            self.trainer.health(_SAY_S, said)
+        except (TrainerUnavailable, SiteError):
             return False
+        return True
+
+    def _renewed(self) -> bool:
+        """Whether there is a new certificate; why there is none is logged when it changes."""
+        try:
+            renewed, problem = self.renew(), ""
+        except FedvoxError as error:
+            renewed, problem = False, f"the certificate was not renewed: {error}"
+        if problem and problem != self._not_renewed:
+            log.warning("%s", problem)
+        self._not_renewed = problem
+        return renewed
+
+
+def _end_of(own: Credentials) -> str:
+    return own.identity.not_after.isoformat(timespec="seconds")
 
 
 def _do(fleet: Fleet, line: Line, errands: Errands, instruction: Instruction) -> None:
@@ -145,10 +178,13 @@ def _do(fleet: Fleet, line: Line, errands: Errands, instruction: Instruction) ->
 class _Heart:
     """Tells the coordinator that the site is there while it works, and hears when it need not."""
 
-    def __init__(self, fleet: Fleet, errands: Errands, every_s: float) -> None:
+    def __init__(
+        self, fleet: Fleet, errands: Errands, every_s: float, say: Callable[[], bool]
+    ) -> None:
         self._fleet = fleet
         self._errands = errands
         self._every_s = every_s
+        self._say = say
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
@@ -158,9 +194,12 @@ class _Heart:
         self._over.set()
 
     def _beat(self) -> None:
+        while not self._say() and not self._over.wait(min(1.0, self._every_s)):
+            pass  # the trainer takes longer to start
         while not self._over.wait(self._every_s):
             with suppress(Refused, Unreachable):  # whoever asks next finds out, and reconnects
                 self._fleet.heartbeat()
+                self._say()
             working = self._errands.working
             if working is not None:
                 self._look_after(working.run_id)

@@ -102,6 +102,16 @@ class _Bounded(DIMSEServiceProvider):
         if too_long or command.tell() > _COMMAND_BYTES or self._waiting() > _WAITING_MESSAGES:
             self._give_up()
 
+    def get_msg(self, block: bool = False) -> Any:
+        """The next message; of an association of ours, only for who asked and waits for it.
+
+        pynetdicom's own thread looks, without waiting, for requests to serve. Its pause while we
+        ask comes late on a busy machine: then it takes an answer for a request, and drops it.
+        """
+        if not block and self.assoc.is_requestor:
+            return None, None
+        return super().get_msg(block)
+
     def _arriving(self, message: DIMSEMessage) -> Arriving:
         self._arrivals = [one for one in self._arrivals[-_WAITING_MESSAGES:] if one.part]
         arriving = Arriving(message, self.assoc, self._begin)

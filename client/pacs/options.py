@@ -84,7 +84,11 @@ def add_ingest_options(parser: argparse.ArgumentParser) -> None:
 
 
 def ingest_options(args: argparse.Namespace) -> tuple[str, ...]:
-    """Those that were given, as words of the command."""
+    """Those that were given, as words of the command; InputError where the ingest would refuse."""
+    from fedvox.client.deid.permitted import permitted
+    from fedvox.common.home import home_of
+
+    permitted(home_of(args), args.keep)
     task = ("--task", args.task) if args.task else ()
     keep = tuple(word for item in args.keep for word in ("--keep", item))
     return (*task, *keep, *(("--deface",) if args.deface else ()))

@@ -1,4 +1,7 @@
-"""Who was turned away, in HOME/pacs/refused.sqlite: counted by peer, so that it stays small."""
+"""Who was turned away, in HOME/pacs/refused.sqlite: counted by peer, so that it stays small.
+
+How many were, and why, stands in the site's audit log as well (refused_trail.py).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from fedvox.client.pacs.refused_trail import RefusedTrail
+from fedvox.client.policy.recording import Recorder, site_recorder
 from fedvox.common.files import writing
 from fedvox.common.identity.secret_files import make_private_folder
 
@@ -62,8 +67,14 @@ class Refused:
 class RefusedLog:
     """The record; any thread may add to it."""
 
-    def __init__(self, home: Path, say: Callable[[str], None] = lambda text: None) -> None:
-        """`say` is told of each peer once."""
+    def __init__(
+        self,
+        home: Path,
+        say: Callable[[str], None] = lambda text: None,
+        record: Recorder | None = None,
+    ) -> None:
+        """`say` is told of each peer once; `record` is the site's audit log by default."""
+        self._trail = RefusedTrail(record or site_recorder(home))
         self._say = say
         self._told = 0
         path = home / "pacs" / "refused.sqlite"
@@ -85,6 +96,7 @@ class RefusedLog:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._lock:
             self.count += 1
+            self._trail.note(why.value)
             try:
                 row = self._connection.execute(_COUNT, (why.value, address, shown, now)).fetchone()
                 if self.count % _TRIM_EVERY == 0:
@@ -104,4 +116,5 @@ class RefusedLog:
     def close(self) -> None:
         """Lets go of the file."""
         with self._lock:
+            self._trail.close()
             self._connection.close()

@@ -47,6 +47,20 @@ def check(
     ]
 
 
+def not_judged(study: Study, patients: int | None, parameters: int | None) -> tuple[str, ...]:
+    """The rules that `check` leaves out for want of a number, and what would supply it."""
+    found = [] if parameters is not None else ["task.most_parameters: the study has no classes yet"]
+    if patients is None:
+        found.append("participation.least_patients: give --patients N")
+    if study.privacy.mode == "patient":
+        if not patients:
+            found.append("privacy: noise, epsilon and delta follow from --patients N")
+        found.append(
+            "privacy.most_epsilon_life: the ledger decides; see `fedvox site check STUDY.toml`"
+        )
+    return tuple(found)
+
+
 def broken(verdicts: list[Verdict]) -> Verdict | None:
     """The first rule that forbids the study."""
     return next((verdict for verdict in verdicts if not verdict.passed), None)

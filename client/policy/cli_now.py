@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from fedvox.common.home import add_home
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fedvox.client.policy.link_state import LinkNow
     from fedvox.client.policy.progress import Now
     from fedvox.client.policy.standing import Standing
 
@@ -24,17 +27,19 @@ def run(args: argparse.Namespace) -> int:
     import json
     from dataclasses import asdict
 
+    from fedvox.client.policy.link_state import link_of
     from fedvox.client.policy.progress import now_of
     from fedvox.client.policy.standing import standings
     from fedvox.common.home import home_of
 
     home = home_of(args)
-    now, found = now_of(home), standings(home)
+    now, found, link = now_of(home), standings(home), link_of(home)
     running = now is not None and now.is_running
     if args.json:
         told = {
             "running": running,
             "now": asdict(now) if now is not None and running else None,
+            "link": {"trouble": link.trouble, **asdict(link)},
             "waiting": [item.name for item in found if item.state == "waiting"],
             "answers": sum(item.answers for item in found),
             "bytes_sent": sum(item.bytes_sent for item in found),
@@ -42,24 +47,38 @@ def run(args: argparse.Namespace) -> int:
         }
         print(json.dumps(told))
         return 0
-    for line in _lines(now if running else None, found):
+    here = _here(home)
+    for line in (*here, *_lines(now if running else None, link, found)):
         print(line)
     return 0
 
 
-def _lines(now: Now | None, found: list[Standing]) -> Iterator[str]:
+def _here(home: Path) -> Iterator[str]:
+    """Whose site this is, and whether anything may run at all."""
+    from fedvox.client.policy.signature import policy_of
+    from fedvox.client.settings import SiteSettings
+    from fedvox.common.errors import FedvoxError
+
+    try:
+        own = SiteSettings.load(home)
+        yield f"site {own.site} of {own.consortium} (coordinator: {', '.join(own.addresses)})"
+    except FedvoxError as error:
+        yield str(error)
+    try:
+        policy_of(home)
+    except FedvoxError as error:
+        yield f"NOTHING RUNS: {error}"
+
+
+def _lines(now: Now | None, link: LinkNow, found: list[Standing]) -> Iterator[str]:
     from fedvox.client.policy.show import size, table
 
     if now is None:
-        yield "the trainer is not running"
-    elif now.study:
-        what = f"{now.kind}, round {now.round}"
-        yield f"site {now.site}: working for {now.study} ({what}) since {now.since[11:19]} UTC"
+        yield "THE TRAINER DOES NOT RUN: nothing is done here (`fedvox site start`)"
     else:
-        since = now.started[:19].replace("T", " ")
-        yield f"site {now.site}: ready since {since} UTC, nothing to do"
-    if now is not None and now.waiting:
-        yield f"{now.waiting} more requests wait for their turn"
+        yield f"trainer  {_work(now)}"
+        connected = f"connected since {_time(link.since)} UTC"
+        yield f"link     {f'TROUBLE: {link.trouble}' if link.trouble else connected}"
     sent = [item for item in found if item.answers]
     rows = [("LEFT FOR", "ROUNDS", "ANSWERS", "BYTES", "LAST")]
     rows += [
@@ -68,7 +87,7 @@ def _lines(now: Now | None, found: list[Standing]) -> Iterator[str]:
             f"{item.rounds_done}/{item.rounds}",
             str(item.answers),
             size(item.bytes_sent),
-            item.last_sent[:19].replace("T", " "),
+            _time(item.last_sent),
         )
         for item in sent
     ]
@@ -78,3 +97,15 @@ def _lines(now: Now | None, found: list[Standing]) -> Iterator[str]:
     if waiting:
         yield ""
         yield f"waiting for a person: {', '.join(waiting)} (`fedvox site studies`)"
+
+
+def _work(now: Now) -> str:
+    more = f"; {now.waiting} more requests wait for their turn" if now.waiting else ""
+    if now.study:
+        what = f"{now.kind}, round {now.round}"
+        return f"working for study {now.study} ({what}) since {now.since[11:19]} UTC{more}"
+    return f"nothing to do; ready since {_time(now.started)} UTC{more}"
+
+
+def _time(stamp: str) -> str:
+    return stamp[:19].replace("T", " ")

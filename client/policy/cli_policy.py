@@ -95,7 +95,7 @@ def _test(args: argparse.Namespace) -> int:
     from dataclasses import asdict
     from datetime import datetime
 
-    from fedvox.client.policy.check import admits, broken, check
+    from fedvox.client.policy.check import admits, broken, check, not_judged
     from fedvox.client.policy.parameters import count_parameters
     from fedvox.client.policy.show import verdict_lines
     from fedvox.client.policy.signature import policy_of
@@ -106,6 +106,7 @@ def _test(args: argparse.Namespace) -> int:
     count = count_parameters(study) if study.task.classes else None
     verdicts = check(study, policy, args.patients, datetime.now().astimezone(), count)
     admitted = admits(study, policy)
+    open_rules = not_judged(study, args.patients, count)
     if args.json:
         told = {
             "study": study.study.name,
@@ -113,10 +114,11 @@ def _test(args: argparse.Namespace) -> int:
             "allowed": broken(verdicts) is None,
             "admitted": admitted,
             "verdicts": [asdict(verdict) for verdict in verdicts],
+            "not_judged": list(open_rules),
         }
         print(json.dumps(told))
     else:
-        for line in verdict_lines(study, verdicts, admitted):
+        for line in verdict_lines(study, verdicts, admitted, open_rules):
             print(line)
     return 1 if broken(verdicts) else 0
 

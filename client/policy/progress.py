@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fedvox.common.files import write_json_atomic, writing
 
@@ -89,10 +91,14 @@ def now_of(home: Path) -> Now | None:
 
 def write_now(home: Path, now: Now) -> None:
     """Says what the trainer does; not kept past a power loss, which ends that as well."""
-    path = home / "run" / "now.json"
+    write_passing(home / "run" / "now.json", asdict(now))
+
+
+def write_passing(path: Path, told: Mapping[str, Any]) -> None:
+    """Writes an object that need not outlive the machine; whoever reads finds it whole."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with writing(path):
-        temporary.write_text(json.dumps(asdict(now)) + "\n")
+        temporary.write_text(json.dumps(told) + "\n")
         temporary.replace(path)
 
 

@@ -80,6 +80,12 @@ class ParticipationRules(Section):
     """Sites that must be in every sum (the study's participation.min_sites)."""
 
 
+class StoreRules(Section):
+    keep: tuple[Literal["age", "sex"], ...] = ()
+    """What the site's datasets may hold of a patient beside the images, where an import asks for it
+    with --keep: age in bands of ten years, sex."""
+
+
 class CohortRules(Section):
     release: Literal["never", "counts", "histograms"] = "never"
     """What `fedvox site cohort` may write for the planning of studies: nothing; counts of patients
@@ -110,6 +116,7 @@ class Policy(Section):
     training: TrainingRules = TrainingRules()
     privacy: PrivacyRules = PrivacyRules()
     participation: ParticipationRules = ParticipationRules()
+    store: StoreRules = StoreRules()
     cohort: CohortRules = CohortRules()
     when: WhenRules = WhenRules()
     resources: ResourcesRules = ResourcesRules()

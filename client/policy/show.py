@@ -26,12 +26,16 @@ def policy_lines(policy: Policy, written: bool, problem: str) -> Iterator[str]:
             yield f"{key} = {toml_value(getattr(table, key))}"
 
 
-def verdict_lines(study: Study, verdicts: Sequence[Verdict], admitted: bool) -> Iterator[str]:
+def verdict_lines(
+    study: Study, verdicts: Sequence[Verdict], admitted: bool, open_rules: Sequence[str] = ()
+) -> Iterator[str]:
     """Each rule with its verdict, and what would happen."""
     yield f"study {study.study.name}, sha256 {study_hash(study)}"
     width = max(len(verdict.rule) for verdict in verdicts)
     for verdict in verdicts:
         yield f"  {'ok ' if verdict.passed else 'NO '} {verdict.rule:<{width}}  {verdict.reason}"
+    for rule in open_rules:
+        yield f"  ?   {rule}"
     found = broken(list(verdicts))
     if found is not None:
         yield f"refused: {found.refusal.sentence}"

@@ -37,13 +37,18 @@ class Bench:
         self._pool = ThreadPoolExecutor(1, "trainer")
         self._learners: OrderedDict[str, Learner] = OrderedDict()
 
-    def warm(self, gpu_share: float) -> None:
+    def warm(self) -> None:
         """Loads torch, so that the first request does not wait for it."""
-        self._pool.submit(_load, gpu_share).result()
+        self._pool.submit(_load).result()
 
-    def do(self, study: Study, work: Callable[[Learner], Result]) -> Result:
-        """What `work` makes of the study's learner."""
-        return self._pool.submit(lambda: work(self._learner(study))).result()
+    def do(self, study: Study, gpu_share: float, work: Callable[[Learner], Result]) -> Result:
+        """What `work` makes of the study's learner, in so much of the GPU's memory."""
+
+        def done() -> Result:
+            _share_gpu(gpu_share)
+            return work(self._learner(study))
+
+        return self._pool.submit(done).result()
 
     def _learner(self, study: Study) -> Learner:
         import torch
@@ -59,13 +64,19 @@ class Bench:
         return learner
 
 
-def _load(gpu_share: float) -> None:
+def _share_gpu(share: float) -> None:
+    """Holds from the next block of memory on, so that a policy may change while this runs."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
+def _load() -> None:
     import torch
 
     import fedvox.client.training.learner
 
-    if torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(gpu_share)
     log.info("torch %s, %s", torch.__version__, fedvox.client.training.learner.__name__)
 
 

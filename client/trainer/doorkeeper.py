@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedvox.client.contract.address import address_of
+from fedvox.common.unix_paths import reachable
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,10 @@ class Doorkeeper:
         self._allowed = allowed
         self._refused = refused
         self._room = threading.Semaphore(_MOST_CONNECTIONS)
-        address_of(outer)  # says so where the path is too long
         outer.unlink(missing_ok=True)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._listening.bind(str(outer))
+        with reachable(outer) as name:
+            self._listening.bind(name)
         # Other users may knock where some of them may enter; the folders above decide as well.
         outer.chmod(0o600 if allowed <= {own} else 0o666)
         self._listening.listen(_MOST_CONNECTIONS)
@@ -98,7 +98,8 @@ class Doorkeeper:
             return
         onward = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            onward.connect(str(self._inner))
+            with reachable(self._inner) as name:
+                onward.connect(name)
         except OSError:
             onward.close()
             self._room.release()

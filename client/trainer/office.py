@@ -9,8 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from fedvox.client.contract.heads import Health, ReplyHead, RequestHead, StreamError, TooLarge
+from fedvox.client.contract.heads import (
+    Health,
+    LinkSaid,
+    ReplyHead,
+    RequestHead,
+    StreamError,
+    TooLarge,
+)
 from fedvox.client.policy.approvals import Approvals, stopped
+from fedvox.client.policy.link_state import write_link
 from fedvox.client.policy.progress import (
     Now,
     note_answer,
@@ -55,7 +63,7 @@ class Office:
 
     def open(self) -> None:
         """Makes everything warm; nothing is answered before."""
-        self._bench.warm(self._permission.policy().resources.gpu_share)
+        self._bench.warm()
         self._tell()
 
     def answer(self, head: RequestHead, receive: Receive, wanted: Callable[[], bool]) -> Answer:
@@ -86,6 +94,14 @@ class Office:
     def cancel(self, study_sha256: str) -> bool:
         """Ends what is being done for a study; whether there was something."""
         return self._turn.cancel(study_sha256)
+
+    def heard_of_link(self, said: LinkSaid) -> None:
+        """Keeps what the link says of itself, for the people at the site."""
+        with self._notes:
+            try:
+                write_link(self._home, said)
+            except ResourceError as error:
+                log.warning("%s", error)
 
     def health(self) -> Health:
         """What is going on."""
@@ -148,7 +164,9 @@ class Office:
             policy,
             lambda store: StoppableStore(store, go_on),
         )
-        reply = self._bench.do(study, lambda learner: site.answer(request, learner))
+        reply = self._bench.do(
+            study, policy.resources.gpu_share, lambda learner: site.answer(request, learner)
+        )
         if policy.privacy.figures == "never":
             reply = replace(reply, figures={k: v for k, v in reply.figures.items() if k == "lr"})
         return _packed(reply)

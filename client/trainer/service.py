@@ -14,6 +14,7 @@ from fedvox.client.contract import trainer_pb2 as wire
 from fedvox.client.contract.address import SERVER_OPTIONS, address_of
 from fedvox.client.contract.heads import (
     StreamError,
+    link_from_wire,
     reply_on_wire,
     request_from_wire,
 )
@@ -23,6 +24,7 @@ from fedvox.client.trainer.answers import Answer
 from fedvox.client.trainer.office import Office
 from fedvox.common.errors import ResourceError
 from fedvox.common.messages import Kind
+from fedvox.common.unix_paths import reachable
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,9 @@ class Service(TrainerServicer):
         return wire.CancelReply(stopped=self._office.cancel(asked.study_sha256))
 
     def Health(self, asked: wire.HealthRequest, context: Any) -> wire.HealthReply:
-        """What the trainer is busy with."""
+        """What the trainer is busy with; takes what the link says of itself."""
+        if asked.HasField("link"):
+            self._office.heard_of_link(link_from_wire(asked.link))
         health = self._office.health()
         return wire.HealthReply(
             site=health.site,
@@ -104,7 +108,9 @@ def serve(office: Office, socket: Path) -> grpc.Server:
     )
     add_TrainerServicer_to_server(Service(office), server)
     socket.unlink(missing_ok=True)  # of a trainer that was killed
-    if not server.add_insecure_port(address_of(socket)):
+    with reachable(socket) as name:
+        bound = server.add_insecure_port(address_of(name))
+    if not bound:
         raise ResourceError(f"{socket}: cannot be listened on; look at the folder's permissions")
     server.start()
     return server

@@ -5,7 +5,11 @@ fedvox audit show audit.jsonl
 
 Checks every entry's chain and signature; with a coordinator's log and sites' logs together, also
 what each says of the other: updates counted that no site has sent, rounds told otherwise than kept.
-Exit status 1 where an entry does not hold; the first wrong one of each log is named.
+Exit status 1 where an entry does not hold; the first wrong one of each log is named. What was cut
+off the end of a log shows against the other side's log only: nothing comes after it.
+
+Whose keys have signed is checked against the consortium's root certificate: the one of --authority,
+or the one beside a log, in identity/ca.pem. Without any, the logs may be anybody's.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from typing import TYPE_CHECKING
 from fedvox.common.home import add_home, home_of
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from fedvox.common.audit.verify import Log, Wrong
 
 
@@ -46,25 +52,49 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from cryptography import x509
-
     from fedvox.common.audit.verify import open_log, wrongs
+    from fedvox.common.identity.keys import fingerprint
+
+    root = _root(args)
+    logs = [open_log(path, root) for path in args.logs]
+    found = wrongs(logs)
+    known = fingerprint(root) if root is not None else None
+    if args.json:
+        told = {"authority": known, "logs": [_as_plain(log, found) for log in logs]}
+        print(json.dumps({**told, "holds": not found}))
+        return 1 if found else 0
+    for log in logs:
+        print(_line(log, found))
+    whose = f"issued under the root {known}" if known else (
+        "not checked: they may be anybody's. Give the consortium's root with --authority ROOT.pem"
+    )  # fmt: skip
+    print(f"certificates: {whose}")
+    return 1 if found else 0
+
+
+def _root(args: argparse.Namespace) -> x509.Certificate | None:
+    """The root that was named, else the one that lies beside the logs."""
     from fedvox.common.errors import InputError
 
-    authority = None
     if args.authority is not None:
-        try:
-            authority = x509.load_pem_x509_certificate(args.authority.read_bytes())
-        except (OSError, ValueError):
-            raise InputError(f"{args.authority}: is no certificate that can be read") from None
-    logs = [open_log(path, authority) for path in args.logs]
-    found = wrongs(logs)
-    if args.json:
-        print(json.dumps({"logs": [_as_plain(log, found) for log in logs], "holds": not found}))
-    else:
-        for log in logs:
-            print(_line(log, found))
-    return 1 if found else 0
+        return _certificate(args.authority)
+    beside = [path.parent / "identity" / "ca.pem" for path in args.logs]
+    found = {path: _certificate(path) for path in beside if path.is_file()}
+    if len(set(found.values())) > 1:
+        names = ", ".join(map(str, found))
+        raise InputError(f"{names}: are roots of several consortia; name one with --authority")
+    return next(iter(found.values()), None)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    from cryptography import x509
+
+    from fedvox.common.errors import InputError
+
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        raise InputError(f"{path}: is no certificate that can be read") from None
 
 
 def _as_plain(log: Log, found: list[Wrong]) -> dict[str, object]:

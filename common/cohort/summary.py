@@ -46,7 +46,7 @@ class Summary(Section):
     format: Literal["fedvox cohort 1"] = "fedvox cohort 1"
     site: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     dataset: str = Field(pattern=r"^[0-9a-f]{24}$")
-    """A hash of the version: another for other cases."""
+    """Stands for the version: another for other cases. Only the site can tell which."""
     release: Literal["counts", "histograms"]
     least_cell: int = Field(ge=3)
     """Patients that every count stands for, at least; the noise stands for that where there is

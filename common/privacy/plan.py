@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedvox.common.privacy.account import epsilon
+from fedvox.common.privacy.bucket import bucketed
 from fedvox.common.privacy.terms import Terms, found_noise, terms_for
 from fedvox.common.study import Study
 
@@ -32,8 +33,11 @@ class SitePlan:
 
 
 def plan_site(study: Study, patients: int, curve: bool = False) -> SitePlan:
-    """The plan of a site; with `curve`, epsilon after many rounds instead of four."""
-    terms = terms_for(study, patients)
+    """The plan of a site; with `curve`, epsilon after many rounds instead of four.
+
+    As the site will reckon itself: by its patients rounded down, which is all that leaves it.
+    """
+    terms = terms_for(study, bucketed(patients))
     rounds = curve_rounds(terms.rounds) if curve else quarter_rounds(terms.rounds)
     steps = terms.rounds * terms.steps_per_round
     return SitePlan(

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(plain(as_plain(study, sites)), allow_nan=False))
         return 0
-    print("\n".join(assumptions(study, given=bool(args.patients))))
+    print("\n".join(assumptions(study, bool(args.patients), counts)))
     print(f"\n{table(study, sites)}")
     if sys.stdout.isatty():
         print(f"\n{text_plot(different)}")

@@ -6,15 +6,16 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from fedvox.common.privacy.bucket import bucketed
 from fedvox.common.privacy.plan import TARGETS, SitePlan, quarter_rounds
-from fedvox.common.privacy.terms import patients_per_step
+from fedvox.common.privacy.terms import loose, patients_per_step
 from fedvox.common.study import Study
 
 _WIDTH, _HEIGHT = 60, 12
 _MARKS = "*o+x#%@&"
 
 
-def assumptions(study: Study, given: bool) -> Iterator[str]:
+def assumptions(study: Study, given: bool, patients: Sequence[int] = ()) -> Iterator[str]:
     """What the figures take for granted, a line each."""
     privacy, training, simulation = study.privacy, study.training, study.simulation
     yield (
@@ -29,6 +30,12 @@ def assumptions(study: Study, given: bool) -> Iterator[str]:
             f"{simulation.patients}, less data.test and data.validation); others with --patients"
         )
     yield from _placement(study)
+    if rounded := {count: bucketed(count) for count in patients if count != bucketed(count)}:
+        pairs = ", ".join(f"{count} as {taken}" for count, taken in sorted(rounded.items()))
+        yield f"a site tells and uses its number of patients rounded down: {pairs}"
+    for count in sorted(set(patients)):
+        if text := loose(study.privacy.delta, count):
+            yield f"CAREFUL: {text}"
 
 
 def _placement(study: Study) -> Iterator[str]:

@@ -75,6 +75,19 @@ def delta_below(patients: int) -> float:
     return float(f"1e-{len(str(patients))}")
 
 
+def loose(delta: float, patients: int) -> str:
+    """What is wrong with a delta for so many patients; empty: nothing.
+
+    With a chance of delta everything about a patient may be told, of each patient anew.
+    """
+    if delta < 1 / patients:
+        return ""
+    return (
+        f"delta {delta:g} is not below 1/{patients}: it would allow to tell everything about one "
+        f"of the {patients} patients; leave it out, or give {delta_below(patients):g} or less"
+    )
+
+
 def _placed(study: Study, noise: float) -> PlacedNoise:
     if study.privacy.placement == "local":
         return place_locally(noise)

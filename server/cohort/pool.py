@@ -77,9 +77,14 @@ class Pool:
         """How much each site counts."""
         return capped_weights([summary.patients for summary in self.summaries])
 
+    @property
+    def counting(self) -> tuple[Summary, ...]:
+        """The sites that tell of anybody; the others have no weight."""
+        return tuple(summary for summary in self.summaries if summary.patients)
+
     def told(self, name: str) -> Iterator[tuple[Summary, tuple[int, ...]]]:
         """The sites that told of a number, with their histograms."""
-        for summary in self.summaries:
+        for summary in self.counting:
             counts = summary.numbers.get(name, ())
             if sum(counts):
                 yield summary, counts
@@ -105,7 +110,7 @@ class Pool:
 
     def share(self, name: str, cell: int) -> float:
         """The weighted share of a cell of a histogram of kinds."""
-        told = [one for one in self.summaries if sum(one.words.get(name, ()))]
+        told = [one for one in self.counting if sum(one.words.get(name, ()))]
         weights = capped_weights([one.patients for one in told])
         shares = (one.words[name][cell] / sum(one.words[name]) for one in told)
         return sum(weight * share for weight, share in zip(weights, shares, strict=True))

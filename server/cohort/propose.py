@@ -41,17 +41,18 @@ def propose(pool: Pool, task: str = "", memory_gib: float = 8.0, batch_size: int
     dims = 2 if pool.share("dims", _FLAT) > 0.5 else 3
     settings: dict[str, Any] = {
         "task.kind": labels.task,
-        "task.classes": list(labels.classes),
         "data.dims": dims,
         "data.channels": _channels(pool),
         "training.batch_size": batch_size,
     }
     reasons = {
-        "task.classes": "the labels that any site told of, by value",
         "data.dims": "as most patients' images have",
         "data.channels": "as most patients' images have",
         "training.batch_size": f"so that a step fits into {memory_gib:g} GiB",
     }
+    if labels.classes:
+        settings["task.classes"] = list(labels.classes)
+        reasons["task.classes"] = "the labels that sites share, by value"
     if labels.label_map:
         settings["data.label_map"] = dict(labels.label_map)
         reasons["data.label_map"] = "values in label files are not 0, 1, 2, ..."

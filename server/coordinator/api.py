@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from fedvox.common.errors import FedvoxError
+from fedvox.common.errors import FedvoxError, InputError, nearest
 from fedvox.common.identity.certificates import Identity
 from fedvox.common.identity.names import Rank
 from fedvox.common.study import parse_study
@@ -21,11 +20,7 @@ from fedvox.server.coordinator.status import Nodes, listed, study_status
 from fedvox.server.coordinator.studies import ACTS, Studies
 
 MOST_BYTES = 1 << 20
-_RESULT = (
-    "study.toml", "summary.json", "report.html", "rounds.jsonl", "model.safetensors",
-    "evaluation.json",
-)  # fmt: skip
-
+_RESULT = ("study.toml", "summary.json", "report.html", "rounds.jsonl", "model.safetensors")
 Answer = Callable[[Request, Identity, bytes], object]
 Note = Callable[..., object]
 
@@ -34,8 +29,15 @@ class OperatorApi:
     """Answers operators; everything that changes something goes into the audit log."""
 
     def __init__(
-        self, studies: Studies, doorman: Doorman, nodes: Callable[[], Nodes], note: Note
+        self,
+        studies: Studies,
+        doorman: Doorman,
+        nodes: Callable[[], Nodes],
+        note: Note,
+        invited: Callable[[], Collection[str]],
     ) -> None:
+        """`invited` are the sites that belong to the consortium, or are about to."""
+        self._invited = invited
         self._studies = studies
         self._doorman = doorman
         self._nodes = nodes
@@ -50,6 +52,7 @@ class OperatorApi:
                 Route("/studies", self._for(act, self._propose), methods=["POST"]),
                 Route("/studies/{name}", self._for(view, self._status), methods=["GET"]),
                 Route("/studies/{name}/result", self._for(view, self._result), methods=["GET"]),
+                Route("/studies/{name}/result/{file:path}", self._for(view, self._file)),
                 Route("/studies/{name}/{act}", self._for(act, self._act), methods=["POST"]),
                 Route("/sites", self._for(view, self._sites), methods=["GET"]),
             ]
@@ -80,7 +83,11 @@ class OperatorApi:
     def _propose(self, request: Request, who: Identity, body: bytes) -> object:
         study = parse_study(body.decode(errors="replace"))
         named = request.headers.get("fedvox-sites", "")
-        sites = tuple(sorted(filter(None, named.split(","))))
+        sites = tuple(sorted({*filter(None, map(str.strip, named.split(",")))}))
+        invited = self._invited()
+        for site in sites:
+            if site not in invited:
+                raise InputError(f"no site {site!r} in this consortium; {nearest(site, invited)}")
         record = self._studies.propose(study, who.name, sites)
         self._note("proposed", study=record.name, study_sha256=record.study_sha256, by=who.name)
         return self._told(record.name)
@@ -92,20 +99,32 @@ class OperatorApi:
         name, act = request.path_params["name"], request.path_params["act"]
         if act not in ACTS:
             return JSONResponse({"error": f"a study cannot be asked to {act!r}"}, 404)
+        if act == "resume" and (back := self._readmitted(name)):
+            self._note("readmitted", study=name, sites=list(back), by=who.name)
         record = self._studies.act(name, act)
         self._note(act, study=name, study_sha256=record.study_sha256, by=who.name)
         return self._told(name)
 
+    def _readmitted(self, name: str) -> tuple[str, ...]:
+        """Sites that take part again once the study is resumed."""
+        may = self._studies.get(name).state in ACTS["resume"][0]
+        return self._studies.readmit(name, self._nodes().keys()) if may else ()
+
     def _result(self, request: Request, who: Identity, body: bytes) -> object:
-        name = request.path_params["name"]
-        self._studies.get(name)
-        folder = self._studies.run_folder(name)
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            for file in _RESULT:
-                if (folder / file).exists():
-                    archive.add(folder / file, file)
-        return Response(packed.getvalue(), media_type="application/x-tar")
+        """Which files a study has left, and whether that is all of them."""
+        record = self._studies.get(request.path_params["name"])
+        files = result_files(self._studies.run_folder(record.name))
+        if "rounds.jsonl" not in files:
+            raise InputError(f"study {record.name!r} has no result yet: it is {record.state}")
+        return {"state": record.state, "files": files}
+
+    def _file(self, request: Request, who: Identity, body: bytes) -> object:
+        """One of them; read piece by piece, since a model may be large."""
+        name, file = request.path_params["name"], request.path_params["file"]
+        folder = self._studies.run_folder(self._studies.get(name).name)
+        if file not in result_files(folder):
+            raise InputError(f"the result of {name!r} has no file {file!r}")
+        return FileResponse(folder / file, media_type="application/octet-stream")
 
     def _sites(self, request: Request, who: Identity, body: bytes) -> object:
         return {
@@ -118,6 +137,13 @@ class OperatorApi:
     def _told(self, name: str) -> object:
         record, studies = self._studies.get(name), self._studies
         return study_status(record, studies.study(name), studies.progress(name), self._nodes())
+
+
+def result_files(folder: Path) -> list[str]:
+    """What is handed out of a run folder; checkpoints and locks are the coordinator's own."""
+    events = sorted(path.name for path in (folder / "tensorboard").glob("events.*"))
+    files = [*_RESULT, *(f"tensorboard/{name}" for name in events)]
+    return [file for file in files if (folder / file).is_file()]
 
 
 async def _body(request: Request) -> bytes | None:

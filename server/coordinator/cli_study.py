@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Does what was asked for."""
-    from fedvox.server.coordinator.asking_api import Coordinator
+    from fedvox.server.coordinator.asking_api import Coordinator, study_path
 
     coordinator = Coordinator(home_of(args), args.operator)
     if args.action == "propose":
@@ -58,18 +59,19 @@ def run(args: argparse.Namespace) -> int:
         return _result(args, coordinator)
     if args.action == "status":
         return _status(args, coordinator)
-    return _tell(args, coordinator.post(f"/studies/{args.name}/{args.action}"))
+    return _tell(args, coordinator.post(study_path(args.name, args.action)))
 
 
 def _propose(args: argparse.Namespace, coordinator: Coordinator) -> int:
     from fedvox.common.study import dump_study
+    from fedvox.server.coordinator.asking_api import study_path
     from fedvox.server.coordinator.proposal import proposed
 
     study = proposed(args.study, args.set)
     headers = {"fedvox-sites": args.sites} if args.sites else {}
     told = coordinator.post("/studies", dump_study(study).encode(), **headers)
     if args.start:
-        told = coordinator.post(f"/studies/{study.study.name}/start")
+        told = coordinator.post(study_path(study.study.name, "start"))
     return _tell(args, told)
 
 
@@ -87,32 +89,69 @@ def _list(args: argparse.Namespace, coordinator: Coordinator) -> int:
 
 
 def _result(args: argparse.Namespace, coordinator: Coordinator) -> int:
-    import io
-    import tarfile
+    import sys
 
-    packed = coordinator.fetch(f"/studies/{args.name}/result")
-    args.out.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(args.out, filter="data")
-        names = archive.getnames()
-    print(json.dumps({"out": str(args.out), "files": names}) if args.json else args.out)
+    from fedvox.server.coordinator.asking_api import study_path
+
+    told = coordinator.get(study_path(args.name, "result"))
+    _require_own_folder(args, coordinator)
+    for file in told["files"]:
+        coordinator.download(study_path(args.name, "result", file), args.out / file)
+    if told["state"] != "done":
+        print(f"study {args.name!r} is {told['state']}: this is what there is", file=sys.stderr)
+    print(json.dumps({"out": str(args.out), **told}) if args.json else args.out)
     return 0
 
 
+def _require_own_folder(args: argparse.Namespace, coordinator: Coordinator) -> None:
+    """Nothing else is written over: a folder that holds anything must hold this study's result."""
+    from fedvox.common.errors import InputError
+    from fedvox.common.study import load_study, study_hash
+    from fedvox.server.coordinator.asking_api import study_path
+
+    study = args.out / "study.toml"
+    if not args.out.exists() or (args.out.is_dir() and not any(args.out.iterdir())):
+        return
+    own = coordinator.get(study_path(args.name))["study_sha256"]
+    if not study.is_file() or study_hash(load_study(study)) != own:
+        raise InputError(f"{args.out}: holds something else; name a new folder with --out")
+
+
 def _status(args: argparse.Namespace, coordinator: Coordinator) -> int:
+    from fedvox.server.coordinator.asking_api import study_path
+
+    path = study_path(args.name)
     if not args.watch:
-        return _tell(args, coordinator.get(f"/studies/{args.name}"))
+        return _tell(args, coordinator.get(path))
+    told = _followed(coordinator, path, None if args.json else _table)
+    if args.json:
+        print(json.dumps(told))
+    return 1 if told["state"] in _FAILED else 0
+
+
+def _followed(
+    coordinator: Coordinator, path: str, shown: Callable[[dict[str, Any]], Any] | None
+) -> dict[str, Any]:
+    """The study's last status; until then it is shown, also while the coordinator is restarted."""
     import time
+    from contextlib import nullcontext
 
     from rich.live import Live
 
-    with Live(auto_refresh=False, screen=False) as live:
+    from fedvox.server.coordinator.asking_api import NobodyThere
+
+    told = coordinator.get(path)
+    with Live(auto_refresh=False, screen=False) if shown else nullcontext() as live:
         while True:
-            told = coordinator.get(f"/studies/{args.name}")
-            live.update(_table(told), refresh=True)
+            if live is not None and shown is not None:
+                live.update(shown(told), refresh=True)
             if told["state"] in (*_DONE, *_FAILED):
-                return 1 if told["state"] in _FAILED else 0
+                return told
             time.sleep(1.0)
+            try:
+                told = coordinator.get(path)
+            except NobodyThere:
+                told["note"] = "the coordinator does not answer; it is asked again"
 
 
 def _tell(args: argparse.Namespace, told: dict[str, Any]) -> int:
@@ -137,7 +176,8 @@ def _table(told: dict[str, Any]) -> Any:
     )
     table = Table("site", "connected", "now", "last seen", "epsilon", box=None)
     for site in told["sites"]:
-        epsilon = f"{site['epsilon']:.3g}" if site["epsilon"] else ""
+        spent = site["epsilon_spent"]
+        epsilon = f"{spent:.3g}" if spent else ""
         table.add_row(
             site["name"],
             "yes" if site["online"] else "no",

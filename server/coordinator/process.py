@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fedvox.common.audit.trail import IDENTITY, trail
-from fedvox.common.errors import ResourceError
+from fedvox.common.errors import FedvoxError, ResourceError
 from fedvox.common.files import RunLock
 from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.secret_files import make_private_folder
@@ -33,6 +33,7 @@ from fedvox.server.coordinator.api import OperatorApi
 from fedvox.server.coordinator.asking_api import SOCKET
 from fedvox.server.coordinator.observe import Observed
 from fedvox.server.coordinator.operators import Doorman
+from fedvox.server.coordinator.outward import outward_troubles
 from fedvox.server.coordinator.scheduler import Scheduler
 from fedvox.server.coordinator.status import Nodes
 from fedvox.server.coordinator.studies import Studies
@@ -40,7 +41,7 @@ from fedvox.server.gate.gate import Gate, GateSettings
 
 log = logging.getLogger(__name__)
 _LOOK_S = 1.0
-_RENEW_S = 6 * 3600.0
+_RENEW_S, _RENEW_AGAIN_S = 6 * 3600.0, 300.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -79,6 +80,8 @@ class _Coordinator:
             enrolment_app(home),
             lambda kind, fields: self._note(kind, **fields),
         )
+        self._not_renewed = ""
+        """Why the certificate could not be renewed when that was last tried."""
         self._scheduler = Scheduler(
             home,
             self._studies,
@@ -101,8 +104,8 @@ class _Coordinator:
             if monitor_port:
                 app = Observed(self._home, self._nodes, self._troubles).app()
                 await stack.enter_async_context(_serving(app, _loopback(monitor_port)))
-            conducting = asyncio.create_task(self._scheduler.run())
             watching = asyncio.create_task(self._watch_members())
+            conducting = asyncio.create_task(self._scheduler.run())
             renewing = asyncio.create_task(self._renew())
             say_ready()
             asked: list[asyncio.Task[Any]] = [
@@ -120,25 +123,32 @@ class _Coordinator:
     async def _renew(self) -> None:
         """The coordinator's own certificate renews itself; who is connected stays connected."""
         while True:
-            authority = authority_at(self._home)
-            if await asyncio.to_thread(renew_coordinator_if_due, authority):
-                present(self._context, Credentials.load(self._home / IDENTITY))
-                self._note("certificate renewed")
-            await asyncio.sleep(_RENEW_S)
+            try:
+                if await asyncio.to_thread(renew_coordinator_if_due, authority_at(self._home)):
+                    present(self._context, Credentials.load(self._home / IDENTITY))
+                    self._note("certificate renewed")
+                self._not_renewed = ""
+            except (FedvoxError, OSError) as error:  # the certificate is good for a while yet
+                self._not_renewed = f"the coordinator's certificate is not renewed: {error}"
+                log.error("%s", self._not_renewed)
+            await asyncio.sleep(_RENEW_AGAIN_S if self._not_renewed else _RENEW_S)
 
     async def _watch_members(self) -> None:
-        """Studies go on without sites that were revoked."""
-        before = self._registry.changes()
+        """Studies go on without sites that were revoked, also while no coordinator was running."""
+        before = -1
         while True:
+            try:
+                changes = self._registry.changes()
+                if changes != before:
+                    self._scheduler.exclude(self._sites_in(SiteState.REVOKED))
+                    before = changes
+            except FedvoxError as error:  # a disk that is full has room again some time
+                log.error("looking after the members: %s", error)
             await asyncio.sleep(_LOOK_S)
-            changes = self._registry.changes()
-            if changes != before:
-                before = changes
-                self._scheduler.restart_with(self._active())
 
     def _operator_app(self) -> ASGIApp:
         doorman = Doorman(self._own.root, self._registry.rank_of, self._registry.is_revoked)
-        return OperatorApi(self._studies, doorman, self._nodes, self._note).app()
+        return OperatorApi(self._studies, doorman, self._nodes, self._note, self._invited).app()
 
     def _operator_socket(self) -> socket.socket:
         path = self._home / SOCKET
@@ -156,8 +166,13 @@ class _Coordinator:
         return opened
 
     def _active(self) -> tuple[str, ...]:
-        sites = self._registry.sites()
-        return tuple(sorted(site.name for site in sites if site.state is SiteState.ACTIVE))
+        return self._sites_in(SiteState.ACTIVE)
+
+    def _invited(self) -> tuple[str, ...]:
+        return self._sites_in(SiteState.ACTIVE, SiteState.INVITED)
+
+    def _sites_in(self, *states: SiteState) -> tuple[str, ...]:
+        return tuple(sorted(one.name for one in self._registry.sites() if one.state in states))
 
     def _nodes(self) -> Nodes:
         return {
@@ -166,7 +181,10 @@ class _Coordinator:
         }
 
     def _troubles(self) -> list[str]:
-        troubles = self._scheduler.troubles()
+        host, port = self._settings.host, self._gate.port
+        troubles = outward_troubles(host, port, self._own.root)
+        troubles += filter(None, [self._not_renewed])
+        troubles += self._scheduler.troubles() + self._studies.damaged()
         if not os.access(self._home, os.W_OK):
             troubles.append("the coordinator's folder cannot be written")
         return troubles

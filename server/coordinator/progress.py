@@ -31,12 +31,12 @@ class Progress:
         spent = spent_by_site(lines)
         self._path = path
         self._written = 0.0
-        names = sorted(sites)
+        names = sorted({*sites, *spent})  # who has spent may have been revoked since
         self._told: dict[str, Any] = {
             "phase": "meeting",
             "round": lines[-1]["round"] if lines else 0,
             "rounds": study.training.rounds,
-            "quorum": patience_for(study.participation, len(names)).need,
+            "quorum": patience_for(study.participation, len(sites)).need,
             "metrics": {},
             "model_sha256": None,
             "note": "",

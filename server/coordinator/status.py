@@ -19,10 +19,10 @@ def study_status(
 ) -> dict[str, Any]:
     """The state of a study, as `fedvox study status --json` prints it."""
     told = progress.get("sites", {})
-    sites = [
-        _site(name, told.get(name, {}), record, nodes) for name in record.sites or sorted(told)
-    ]
+    names = (*record.sites, *record.excluded) or sorted(told)
+    sites = [_site(name, told.get(name, {}), record, nodes) for name in names]
     asked = max(1, len(record.sites))
+    said = progress.get("note", "") if record.state is not State.QUEUED else ""
     return {
         "name": record.name,
         "study_sha256": record.study_sha256,
@@ -34,7 +34,7 @@ def study_status(
         "quorum": progress.get("quorum", patience_for(study.participation, asked).need),
         "metrics": progress.get("metrics", {}),
         "model_sha256": progress.get("model_sha256"),
-        "note": record.problem or progress.get("note", ""),
+        "note": "; ".join(dict.fromkeys(filter(None, (record.problem, said)))),
         "by": record.by,
         "proposed_at": record.proposed_at,
     }
@@ -42,20 +42,27 @@ def study_status(
 
 def _site(name: str, told: Mapping[str, Any], record: Record, nodes: Nodes) -> dict[str, Any]:
     online, seen = nodes.get(name, (False, ""))
-    state = told.get("state", "expected") if record.state is State.RUNNING else ""
     return {
         "name": name,
         "online": online,
-        "state": (state or "connected") if online else "away",
+        "state": _state(name, told, record, online),
         "last_seen": seen or None,
-        "epsilon": told.get("epsilon", 0.0),
+        "epsilon_spent": told.get("epsilon", 0.0),
     }
+
+
+def _state(name: str, told: Mapping[str, Any], record: Record, online: bool) -> str:
+    if name in record.excluded:
+        return "revoked"
+    if not online:
+        return "away"
+    return str(told.get("state", "expected")) if record.state is State.RUNNING else "connected"
 
 
 def listed(record: Record, progress: Mapping[str, Any]) -> dict[str, Any]:
     """A study in a list."""
     return {
-        **{k: v for k, v in asdict(record).items() if k != "sites"},
+        **{k: v for k, v in asdict(record).items() if k not in ("sites", "excluded")},
         "round": progress.get("round", 0),
         "rounds": progress.get("rounds", 0),
     }

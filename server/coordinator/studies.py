@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -57,7 +57,9 @@ class Record:
     sites: tuple[str, ...] = ()
     """Who takes part; empty: every site of the consortium when it is first conducted."""
     problem: str = ""
-    """Why it failed."""
+    """Why it failed, or does not get on."""
+    excluded: tuple[str, ...] = ()
+    """Who took part until the site was revoked."""
 
 
 class Studies:
@@ -100,23 +102,27 @@ class Studies:
     def get(self, name: str) -> Record:
         """The record of a study; InputError where there is none of the name."""
         path = self.folder(name) / "record.json"
-        known = "/" not in name and not name.startswith(".")
-        try:
-            told = json.loads(path.read_text()) if known else None
-        except FileNotFoundError:
-            told = None
-        if told is None:
+        known = not name.startswith(".") and not {"/", "\0"} & {*name}
+        if not known or not path.exists():
             names = ", ".join(record.name for record in self.all()) or "none"
             raise InputError(f"there is no study {name!r}; there are: {names}")
-        return _record(told)
+        return _read(path)
 
     def all(self) -> list[Record]:
-        """All studies, the oldest proposal first."""
-        return sorted(self._found(), key=lambda record: (record.proposed_at, record.name))
+        """All studies, the oldest proposal first; one whose record is damaged is left out."""
+        found = [record for _, record in self._found() if isinstance(record, Record)]
+        return sorted(found, key=lambda record: (record.proposed_at, record.name))
 
-    def _found(self) -> Iterator[Record]:
+    def damaged(self) -> list[str]:
+        """What keeps studies from being read, in words."""
+        return [str(error) for _, error in self._found() if isinstance(error, InputError)]
+
+    def _found(self) -> Iterator[tuple[Path, Record | InputError]]:
         for path in self._folder.glob("*/record.json"):
-            yield _record(json.loads(path.read_text()))
+            try:
+                yield path, _read(path)
+            except InputError as error:
+                yield path, error
 
     def act(self, name: str, act: str) -> Record:
         """Does what an operator asked for; InputError where the state does not allow it."""
@@ -126,6 +132,22 @@ class Studies:
             if record.state not in sources:
                 raise InputError(f"study {name!r} is {record.state}; it cannot be asked to {act}")
             return self.set(record, state=target, problem="")
+
+    def readmit(self, name: str, members: Collection[str]) -> tuple[str, ...]:
+        """Sites that were revoked and have joined again take part again; who they are."""
+        with self._lock:
+            record = self.get(name)
+            back = tuple(site for site in record.excluded if site in members)
+            if not record.sites and record.excluded and not back:
+                raise InputError(
+                    f"all sites of study {name!r} were revoked ({', '.join(record.excluded)}); "
+                    "invite one again first, and have it join"
+                )
+            if back:
+                sites = tuple(sorted({*record.sites, *back}))
+                left = tuple(site for site in record.excluded if site not in back)
+                self.set(record, sites=sites, excluded=left)
+            return back
 
     def set(self, record: Record, **changes: Any) -> Record:
         """Writes a changed record, unless its state was changed meanwhile; the record as it is."""
@@ -149,8 +171,17 @@ class Studies:
         write_json_atomic(self.folder(record.name) / "record.json", asdict(record))
 
 
-def _record(told: dict[str, Any]) -> Record:
-    return Record(**{**told, "state": State(told["state"]), "sites": tuple(told["sites"])})
+def _read(path: Path) -> Record:
+    """The record in a file; InputError where it is damaged."""
+    try:
+        told = json.loads(path.read_text())
+        lists = {name: tuple(told.get(name, ())) for name in ("sites", "excluded")}
+        return Record(**{**told, **lists, "state": State(told["state"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({type(error).__name__}); restore it from a backup, or move "
+            "the study's folder away"
+        ) from None
 
 
 def _now() -> str:

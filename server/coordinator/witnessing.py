@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedvox.common.audit.log import AuditLog
@@ -23,14 +23,17 @@ class SignedRounds:
         study_sha256: str,
         log: AuditLog,
         key: PrivateKey,
-        sites: Mapping[str, PublicKey],
+        key_of: Callable[[str], PublicKey | None],
         closed: Closed | None,
     ) -> None:
-        """`closed` is the last round that was closed before this process began."""
+        """`key_of` tells a site's key of now; a site may be invited again while a study runs.
+
+        `closed` is the last round that was closed before this process began.
+        """
         self._study = study_sha256
         self._log = log
         self._key = key
-        self._sites = sites
+        self._key_of = key_of
         self._closed = closed
         self._updates: dict[str, tuple[str, str]] = {}
         """Site -> hash of its update, and the site's signature for it, as text."""
@@ -44,7 +47,8 @@ class SignedRounds:
             signature = base64.b64decode(text, validate=True)
         except binascii.Error:
             signature = b""
-        if site not in self._sites or not verify(self._sites[site], receipt.text, signature):
+        known = self._key_of(site)
+        if known is None or not verify(known, receipt.text, signature):
             raise Rejected(Code.RECEIPT, f"{site} has not signed for this update")
         self._updates[site] = (update, text)
 

@@ -89,6 +89,11 @@ def _unfinished_sentence(run: Run) -> str:
         if r.evaluation is not None
     ]
     known = [(number, value) for number, value in found if math.isfinite(value)]
+    if not known and run.status == "done" and is_private(run):
+        return (
+            f"The model was trained in {many(len(run.rounds), 'round')}. How good it is was not "
+            "told: under this study no metric leaves a site."
+        )
     if not known:
         return f"The run has no result yet: {closed} were closed."
     number, value = known[-1]

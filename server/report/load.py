@@ -34,7 +34,7 @@ def load_run(folder: Path) -> Run:
     if not study_path.is_file():
         raise InputError(
             f"{folder}: not a run folder: it has no study.toml; "
-            "give a folder that `fedvox simulate` wrote, such as runs/NAME"
+            "give a folder that `fedvox simulate` or `fedvox study result` wrote, such as runs/NAME"
         )
     study = without_paths(load_study(study_path))  # a report is sent to others
     summary = _json(folder / "summary.json") or {}
@@ -91,7 +91,9 @@ def _missing(
         absent.append("No baselines were trained, so there is nothing to compare the model with.")
     elif pooled is None or not alone:
         absent.append("Only some of the baselines were trained.")
-    if not samples:
+    if not samples and summary.get("engine") == "consortium":
+        absent.append("Slices stay at the sites, as all images do.")
+    elif not samples:
         absent.append("No slices were kept.")
     if study.task.kind == "classification" and not tally.confusion:
         absent.append("No confusion matrix was kept.")

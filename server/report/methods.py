@@ -111,6 +111,8 @@ def _data(run: Run) -> str:
     held = patients(run)
     if not sum(held.values()):
         return ""
+    if run.is_consortium:
+        return _own_data(run, held)
     folds = run.study.simulation.folds
     crossed = f" (fold {run.study.simulation.fold + 1} of {folds})" if folds else ""
     return (
@@ -118,6 +120,19 @@ def _data(run: Run) -> str:
         f"{whole(held['train'])} patients for training, {whole(held['validation'])} for validation "
         f"and {whole(held['test'])} for testing{crossed}; no patient was in more than one site "
         "or split."
+    )
+
+
+def _own_data(run: Run, held: Mapping[str, int]) -> str:
+    """Of a consortium: nobody can tell whether a patient was at two hospitals."""
+    told = "by the rounded counts that they gave, " if is_private(run) else ""
+    phantoms = run.study.data.source == "phantom"
+    kind = "phantoms that it had made itself" if phantoms else "its own data"
+    return (
+        f"Each site trained on {kind} and sent none of them: {told}{whole(held['train'])} "
+        f"patients for training, {whole(held['validation'])} for validation and "
+        f"{whole(held['test'])} for testing; at a site no patient was in more than one split. "
+        "Whether a patient was known at several sites was not looked for."
     )
 
 
@@ -202,6 +217,8 @@ def _comparison(run: Run) -> str:
 
 
 def _evaluation(run: Run) -> str:
+    if is_private(run) and not run.union and not run.metrics:
+        return "Metrics were not told by the sites, since they are not covered by what was charged."
     window = ""
     if run.study.task.kind == "segmentation":
         window = f" by sliding-window inference with {100 * run.study.training.overlap:g} % overlap"

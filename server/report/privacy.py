@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fedvox.common.errors import Refusal
 from fedvox.common.privacy.placement import place_distributed
 from fedvox.server.report.parse import mapping
-from fedvox.server.report.records import Figures, Run
+from fedvox.server.report.records import Figures, Run, Site
 from fedvox.server.report.tables import Table
 from fedvox.server.report.wording import ABSENT, epsilon_spent, listed, span, whole
 
@@ -107,6 +107,17 @@ def _limits(run: Run) -> Iterable[str]:
             "Losses, metrics, slices and counts of patients shown here are the simulation’s own. "
             "They are not covered by what was charged."
         )
+    loose = [site.name for site in run.sites if _is_loose(site)]
+    if loose:
+        yield (
+            f"Delta is not below one over the training patients of {listed(loose)}: a mechanism "
+            "that tells everything about one of them could keep to it."
+        )
+    elif run.is_consortium:
+        yield (
+            "Counts of patients, rounded by their sites, and which sites took part are shown. They "
+            "are not covered by what was charged."
+        )
     honest = honest_sites(run)
     if honest > 1:
         yield (
@@ -120,6 +131,11 @@ def _limits(run: Run) -> Iterable[str]:
     if study.model.start:
         yield f"Training began with {study.model.start}; what that was trained on is not covered."
     yield from _untold(run)
+
+
+def _is_loose(site: Site) -> bool:
+    patients, delta = site.patients.get("train", 0), site.spent.get("delta", math.nan)
+    return patients > 0 and delta * patients >= 1
 
 
 def _untold(run: Run) -> Iterable[str]:

@@ -132,8 +132,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Name of the run's folder."""
-        return self.folder.resolve().name
+        """Name of the run's folder; a consortium's study is known by its own."""
+        return self.study.study.name if self.is_consortium else self.folder.resolve().name
+
+    @property
+    def is_consortium(self) -> bool:
+        """Whether real sites took part, each with what lies there and nowhere else."""
+        return self.text("engine") == "consortium"
 
     @property
     def score(self) -> float:

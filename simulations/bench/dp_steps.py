@@ -16,7 +16,7 @@ from torch.optim import AdamW
 from fedvox.client.training.learner import threads
 from fedvox.client.training.private.clipping import ClippedSum, trainable
 from fedvox.client.training.private.noise import Noise
-from fedvox.client.training.private.noised import add_noise, as_gradients, in_one
+from fedvox.client.training.private.noised import as_gradients, in_one, noisy_mean
 from fedvox.client.training.private.plan import make_engine, plan_by_shape
 from fedvox.client.training.private.timing import plan_by_timing
 from fedvox.client.training.small_maps import shelter_small_maps
@@ -130,8 +130,8 @@ def _clipped_sum(one: Trainee) -> Callable[[], ClippedSum]:
 def _fill(model: nn.Module, found: ClippedSum, noise: Noise) -> None:
     weights = trainable(model)
     summed = in_one(found.sums, weights)
-    add_noise(summed, noise, NOISE_MULTIPLIER * CLIP_NORM)
-    as_gradients(weights, summed, len(found.norms))
+    noisy_mean(summed, noise, NOISE_MULTIPLIER * CLIP_NORM, len(found.norms))
+    as_gradients(weights, summed)
 
 
 def opacus(setting: Setting, functorch: bool) -> Step:

@@ -170,7 +170,8 @@ def sites(settings: str) -> None:
                 with turns:
                     head, groups = request_of(fleet.fetch(instruction, 1 << 31))
                     update = encode(_other(decode(groups.pop("weights"))))
-                    reply = ReplyHead(Path(home).name, head.round, head.weights_sha256, examples=_PATIENTS)
+                    site, weights = Path(home).name, head.weights_sha256
+                    reply = ReplyHead(site, head.round, weights, examples=_PATIENTS)
                     fleet.answer(content_of(reply, {"update": update}), instruction)
                     del update
                 fleet.done_with(instruction)

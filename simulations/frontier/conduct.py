@@ -16,7 +16,7 @@ from fedvox.simulations.simulate import run_study
 def conduct(begun: Begun, console: Console) -> Frontier:
     """Trains what is missing; the frontier, which is also written to its directory."""
     points = list(begun.grid)
-    with RunLock(begun.folder):
+    with RunLock(begun.folder, "--out"):
         write_text_atomic(begun.folder / "study.toml", dump_study(begun.study))
         try:
             for place, point in enumerate(points, start=1):

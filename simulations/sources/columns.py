@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedvox.client.ingest.volumes.formats import stem
 from fedvox.common.errors import DataError
-from fedvox.simulations.sources.files import stem
 from fedvox.simulations.sources.source import CaseRef
 
 _TABLES = (("cases.csv", ","), ("participants.tsv", "\t"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
+from fedvox.client.ingest.volumes.formats import files_of
 from fedvox.common.errors import DataError
 from fedvox.common.study.schema import Study
 from fedvox.common.volume import Aside, CaseError, Volume
@@ -56,10 +57,10 @@ class FolderSource:
         parts: list[object] = [self.kind, self.dims, ref.columns.get("class", "")]
         if self.kind == "classification":
             parts.append(self.class_names)
-        for path in (entry.image, entry.label):
-            if path is not None and path.exists():
-                stat = path.stat()
-                parts += [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+        given = [path for path in (entry.image, entry.label) if path is not None and path.is_file()]
+        for part in (part for path in given for part in files_of(path)):
+            stat = part.stat()
+            parts += [str(part.resolve()), stat.st_size, stat.st_mtime_ns]
         return sha256(repr(parts).encode()).hexdigest()
 
     def load(self, ref: CaseRef) -> Volume:
@@ -180,12 +181,8 @@ def _without_duplicates(
 
 
 def _content(path: Path) -> str:
-    raw = path.with_suffix(".raw")  # the voxels of an .mhd lie beside it
-    with (raw if path.suffix == ".mhd" and raw.is_file() else path).open("rb") as file:
-        digest = sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    with files_of(path)[-1].open("rb") as file:  # a header may differ where the voxels do not
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _class_names(study: Study, refs: Iterable[CaseRef]) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedvox.client.ingest.volumes.formats import stem
 from fedvox.common.errors import DataError
-from fedvox.simulations.sources.files import is_image, stem
+from fedvox.simulations.sources.files import is_image
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedvox.client.dataset.caches import source_fingerprint
 from fedvox.client.dataset.case import Case, Facts
 from fedvox.client.dataset.dataset import Dataset
@@ -19,11 +17,9 @@ from fedvox.common.study.schema import Study
 from fedvox.common.volume import Aside, CaseError, Volume
 from fedvox.simulations.naming import natural, safe
 from fedvox.simulations.sources.source import CaseRef, Suggestions
+from fedvox.simulations.sources.survey import Look, class_values, suggested
 
-_PATCH_LIMIT = 48
-_PATCH_STEP = 16
-_SAME_SPACING = 0.1
-_CONTIGUOUS_BELOW = 16
+_SMALLEST_PATCH = 16
 
 
 @dataclass(frozen=True)
@@ -107,27 +103,14 @@ def _ref(case: Case) -> CaseRef:
 def _data(facts: Sequence[Facts]) -> dict[str, Any]:
     """Keys of [data] that suit the images."""
     if not facts:
-        return {"channels": 1, "patch": [_PATCH_STEP] * 3}
-    dims = 2 if all(one.planar for one in facts) else 3
-    middle = np.median([one.shape[1 : 1 + dims] for one in facts], axis=0).astype(int)
-    patch = np.clip(middle // _PATCH_STEP * _PATCH_STEP, _PATCH_STEP, _PATCH_LIMIT)
-    channels = int(np.median([one.shape[0] for one in facts]))
-    found: dict[str, Any] = {"dims": dims, "channels": channels, "patch": patch.tolist()}
-    spacings = np.array([one.spacing_mm[:dims] for one in facts])
-    typical = np.median(spacings, axis=0)
-    if (np.abs(spacings - typical) > _SAME_SPACING * typical).any():
-        found["spacing"] = [round(float(mm), 3) for mm in typical]
-    if dims == 3 and len({one.axes for one in facts}) > 1:
-        found["orientation"] = "RAS"
-    return found
+        return {"channels": 1, "patch": [_SMALLEST_PATCH] * 3}
+    looks = [Look(one.shape[1:], one.shape[0], one.spacing_mm, one.axes) for one in facts]
+    return suggested(looks, 2 if all(one.planar for one in facts) else 3)
 
 
 def _classes(facts: Sequence[Facts]) -> tuple[list[str], dict[str, int]]:
     """Names of the values in the label maps, and the map where they are not class indices."""
-    values = {0}.union(*(one.values for one in facts))
-    if 0 < max(values) < _CONTIGUOUS_BELOW:
-        values |= set(range(max(values)))
-    ordered = sorted(values) if len(values) > 1 else [0, 1]
+    ordered = class_values(value for one in facts for value in one.values)
     named = _names(facts)
     names = ["background", *(named.get(value, f"label-{value}") for value in ordered[1:])]
     contiguous = ordered == list(range(len(ordered)))

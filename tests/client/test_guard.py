@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small import tiny
@@ -44,6 +45,7 @@ def site_for(
     caps: Caps = LOOSE,
     shows_figures: bool = False,
     noise: NoiseFor = system_noise,
+    roster: Roster = ROSTER,
 ) -> Site:
     guard = Guard(
         partial(open_ledger, home, "images", "v1", caps),
@@ -52,7 +54,7 @@ def site_for(
         shows_figures,
     )
     state = SiteState(home / "state", study_hash(study))
-    return Site("north", ROSTER, store, state, contract_hash(study), guard)
+    return Site("north", roster, store, state, contract_hash(study), guard)
 
 
 def ask(site: Site, study: Study, number: int, kind: Kind = "train") -> Reply:
@@ -218,3 +220,19 @@ def test_the_fastest_way_found_by_trying_is_used_and_gives_the_same_sums(
     one, other = updates
     scale = max(abs(one[name]).max() for name in one)
     assert 0 < max(abs(one[name] - other[name]).max() for name in one) < 1e-2 * scale
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_patient_without_a_finite_loss_does_not_show(
+    value: float, store: Store, tmp_path: Path
+) -> None:
+    """Were the round refused, the refusal would say that this one was drawn."""
+    case = store.get("c0")
+    store.put(f"bad-{value}", replace(case, image=np.full_like(case.image, value)))
+    roster = Roster({"train": ((f"bad-{value}",), *ROSTER.people["train"][1:])})
+    study = study_with("privacy.patients_per_step=7")
+    site = site_for(study, store, tmp_path, shows_figures=True, roster=roster)
+    reply = ask(site, study, 1)
+    assert reply.refusal is None and np.isfinite(reply.figures["loss"])
+    assert all(np.isfinite(update).all() for update in reply.arrays["update"].values())
+    assert rows(tmp_path) == ["opened", "reserved", "released"]

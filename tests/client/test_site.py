@@ -89,6 +89,9 @@ def test_what_must_not_be_done_is_refused_with_a_code_and_nothing_else(
     assert refusal(empty, good, learner) is Refusal.EMPTY
     nan = {name: np.full_like(w, np.nan) for name, w in weights.items()}
     assert refusal(site, request(study, "train", 1, nan), learner) is Refusal.NOT_FINITE
+    for kind in ("train", "evaluate"):
+        for number in (-1, study.training.rounds + 1):  # more than was agreed to
+            assert refusal(site, request(study, kind, number, weights), learner) is Refusal.STUDY
 
 
 def test_an_unexpected_error_leaves_as_a_code_and_stays_in_the_log(

@@ -6,7 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-from command import process
+from command import fedvox, process
+from enrolment import free_port
 from trainers import give_identity, new_home
 
 from fedvox.client.contract.address import socket_of
@@ -51,3 +52,34 @@ def test_what_cannot_work_is_told_and_not_tried_for_ever(tmp_path: Path) -> None
         _, told = command.communicate(timeout=90)
     assert command.returncode == 2
     assert "have numbers" in told
+
+
+def test_a_home_with_a_long_name_does_for_a_whole_life(tmp_path: Path) -> None:
+    """Sockets are reached whatever the folders are called: coordinator, trainer, link, commands."""
+    hub = tmp_path / ("h" * 60) / ("h" * 60)
+    home, kit = tmp_path / ("s" * 60) / ("s" * 60), tmp_path / "berlin.kit"
+    hub.parent.mkdir()
+    home.parent.mkdir()
+    assert len(str(hub)) > 120 and len(str(home)) > 120
+    port = free_port()
+    assert fedvox("consortium", "init", hub, "--address", f"localhost:{port}").status == 0
+    assert fedvox("consortium", "invite", "berlin", "--home", hub, "--out", kit).status == 0
+    with process("coordinator", "start", hub, "--port", str(port)) as coordinator:
+        assert coordinator.stdout is not None
+        assert "ready" in coordinator.stdout.readline()
+        assert fedvox("site", "join", kit, "--home", home, "--data", "phantom:1").status == 0
+        assert fedvox("study", "list", "--home", hub).status == 0
+        with process("site", "start", "--home", home) as site:
+            assert site.stdout is not None
+            assert site.stdout.readline() == "site berlin ready\n"
+            end = time.monotonic() + 30
+            while "connected since" not in (said := fedvox("site", "now", "--home", home).out):
+                assert time.monotonic() < end, said
+                time.sleep(0.1)
+            checked = json.loads(fedvox("site", "check", "--home", home, "--json").out)
+            assert not [line for line in checked["findings"] if line["level"] == "red"]
+            site.send_signal(signal.SIGTERM)
+            assert site.wait(30) == 0
+        coordinator.send_signal(signal.SIGTERM)
+        assert coordinator.wait(30) == 0
+    assert "DOES NOT RUN" in fedvox("site", "now", "--home", home).out

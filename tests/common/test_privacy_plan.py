@@ -14,9 +14,12 @@ import pytest
 from command import fedvox
 
 from fedvox.common.privacy.account import epsilon
+from fedvox.common.privacy.bucket import bucketed
 from fedvox.common.privacy.charge import Charge
 from fedvox.common.privacy.noise import noise_for
 from fedvox.common.privacy.plan import curve_rounds, quarter_rounds
+from fedvox.common.privacy.terms import terms_for
+from fedvox.common.study import load_study
 
 TEXT = """
 [study]
@@ -43,21 +46,22 @@ def test_the_table_says_what_is_spent_and_needed(study: Path) -> None:
     command = [FEDVOX, "privacy", "plan", str(study), "--patients", "16,80"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-    first, _, over, heads, *rows = done.stdout.splitlines()
+    first, rounded, _, over, heads, *rows = done.stdout.splitlines()
     assert first.startswith("plan: 8 rounds of 5 steps, 4 patients a step")
+    assert rounded.endswith("rounded down: 16 as 15")
     assert "epsilon after round" in over and "noise that an epsilon needs" in over
     assert heads.split()[-8:] == ["2", "4", "6", "8", "1", "2", "4", "8"]
     assert len({len(line) for line in (over, heads, *rows)}) == 1
     cells = rows[0].split()
-    assert cells[:3] == ["16", "0.25", "0.01"] and cells[4] == "40"
+    assert cells[:3] == ["16", "0.2667", "0.01"] and cells[4] == "40"
     noise = float(cells[3])
-    assert noise == pytest.approx(noise_for(4.0, 0.01, 0.25, 40), rel=1e-3)
+    assert noise == pytest.approx(noise_for(4.0, 0.01, 4 / 15, 40), rel=1e-3)
     after = [float(cell) for cell in cells[5:9]]
     for quarter, said in enumerate(after, start=1):
-        spent = epsilon([Charge(0.25, noise, 10 * quarter)], 0.01)
+        spent = epsilon([Charge(4 / 15, noise, 10 * quarter)], 0.01)
         assert spent <= said + 1e-9 and said == pytest.approx(spent, abs=0.011)
     assert after[-1] == 4.0
-    assert cells[9:] == [f"{noise_for(goal, 0.01, 0.25, 40):#.4g}" for goal in (1, 2, 4, 8)]
+    assert cells[9:] == [f"{noise_for(goal, 0.01, 4 / 15, 40):#.4g}" for goal in (1, 2, 4, 8)]
     assert rows[1].split()[:3] == ["80", "0.05", "0.01"]
 
 
@@ -99,6 +103,24 @@ def test_what_is_taken_for_granted_is_said(study: Path) -> None:
     shared = ("privacy", "plan", study, "--patients=9", *(f"--set={one}" for one in summed))
     every_step = fedvox(*shared).out
     assert "each site adds 1/1.414 of the noise; holds if 2 sites or more" in every_step
+
+
+@pytest.mark.parametrize("patients", [1, 7, 16, 33, 104])
+def test_the_plan_is_what_a_site_of_so_many_patients_will_do(study: Path, patients: int) -> None:
+    said = fedvox("privacy", "plan", study, "--json", f"--patients={patients}").out
+    (planned,) = json.loads(said)["sites"]
+    terms = terms_for(load_study(study), bucketed(patients))
+    assert planned["patients"] == patients
+    for name in ("sample_rate", "noise_multiplier", "delta"):
+        assert planned[name] == getattr(terms, name)
+
+
+def test_a_delta_that_could_give_a_patient_away_is_told(study: Path) -> None:
+    words = ("privacy", "plan", study, "--patients=40,400", "--delta=0.01")
+    careful = [line for line in fedvox(*words).out.splitlines() if line.startswith("CAREFUL")]
+    assert careful == [line for line in careful if "not below 1/400" in line] and len(careful) == 1
+    assert "give 0.001 or less" in careful[0]
+    assert "CAREFUL" not in fedvox(*words[:-1]).out
 
 
 def test_no_noise_shows_as_infinity(study: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ def pieces(*values: bytes) -> list[tuple[int, memoryview]]:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_pieces_are_put_together_and_nothing_is_left_in_the_folder(tmp_path: Path) -> None:

@@ -23,7 +23,13 @@ SERVICE_KEYS = {
     "stop_grace_period", "tmpfs", "ulimits", "user", "volumes",
 }  # fmt: skip
 """Keys of the Compose specification that are used; another is a slip of the pen."""
-ROLES = {"coordinator": 10003, "link": 10001, "trainer": 10002, "trainer-gpu": 10002}
+ROLES = {
+    "coordinator": 10003,
+    "link": 10001,
+    "trainer": 10002,
+    "trainer-gpu": 10002,
+    "listen": 10002,
+}
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -76,7 +82,8 @@ def test_nobody_runs_as_root(compose: dict[str, Any]) -> None:
             " ".join(v for w, v in stage(1) if w == "RUN").replace("&&", "\n"),
         )
     )
-    assert {name: f"fedvox-{name.partition('-')[0]}" for name in ROLES} == {
+    owner = {"listen": "trainer"}
+    assert {name: f"fedvox-{owner.get(name, name).partition('-')[0]}" for name in ROLES} == {
         name: made[compose["services"][name]["user"].split(":")[0]] for name in ROLES
     }
     assert {int(s["user"].split(":")[0]) for s in compose["services"].values()} == set(
@@ -106,13 +113,19 @@ def test_every_service_is_closed(compose: dict[str, Any]) -> None:
         assert "privileged" not in service and "environment" in service, name
 
 
-def test_only_the_coordinator_has_a_port_and_the_trainer_no_network(
+def test_ports_are_the_coordinators_and_the_listeners_and_the_trainer_has_no_network(
     compose: dict[str, Any],
 ) -> None:
     services = compose["services"]
-    assert {name for name, one in services.items() if "ports" in one} == {"coordinator"}
+    assert {name for name, one in services.items() if "ports" in one} == {"coordinator", "listen"}
     alone = {name for name, one in services.items() if one.get("network_mode") == "none"}
     assert alone == {"trainer", "trainer-gpu"}
+    # Whoever starts the listener without a word opens nothing to anybody.
+    listen = services["listen"]
+    assert listen["profiles"] == ["listen"]
+    assert listen["ports"] == ["${LISTEN_ADDRESS:-127.0.0.1}:11112:11112"]
+    words = listen["command"]
+    assert words[words.index("--allow") + 1] == "${ALLOW:-NOBODY@127.0.0.1}"
 
 
 def test_the_link_has_no_way_to_the_images(compose: dict[str, Any]) -> None:
@@ -120,6 +133,7 @@ def test_the_link_has_no_way_to_the_images(compose: dict[str, Any]) -> None:
     assert volumes["link"] == ["link:/var/lib/fedvox/link", "run:/var/lib/fedvox/run:ro"]
     assert not any("link" in volume for volume in volumes["trainer"])
     assert volumes["trainer"] == volumes["trainer-gpu"]
+    assert volumes["listen"] == ["trainer:/var/lib/fedvox/trainer"]
 
 
 def test_a_card_is_asked_for_by_its_profile_only(compose: dict[str, Any]) -> None:

@@ -104,6 +104,22 @@ def test_units_files_and_folders_that_are_named_exist() -> None:
 def test_the_alarms_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     from pathlib import Path
 
-    source = Path(import_module("fedvox.server.coordinator.observe").__file__ or "").read_text()
+    modules = ("fedvox.server.coordinator.observe", "fedvox.client.monitor")
+    source = "".join(Path(import_module(name).__file__ or "").read_text() for name in modules)
     for metric in set(re.findall(r"`(fedvox_\w+)", RUNBOOK)):
         assert f'"{metric}"' in source, metric
+
+
+def test_whoever_is_turned_away_is_explained() -> None:
+    from pathlib import Path
+
+    folder = Path(import_module("fedvox.server.gate.outer").__file__ or "").parent
+    source = "".join(path.read_text() for path in folder.glob("*.py"))
+    codes = set(re.findall(r'Turned\(\d+, "([a-z-]+)"\)', source))
+    codes |= set(re.findall(r'incidents\.refused\([^"()]+, "([a-z-]+)"', source))
+    codes |= {f"not-own-{what}" for what in re.findall(r'_require\(.*, "(\w+)"\)', source)}
+    members = (folder / "members.py").read_text()
+    codes |= set(re.findall(r'return "([a-z-]+)"', members)) | {"revoked", "many"}
+    assert len(codes) > 20
+    section = RUNBOOK.split("### Why somebody is turned away")[1].split("\n#")[0]
+    assert not [code for code in sorted(codes) if f"`{code}`" not in section]

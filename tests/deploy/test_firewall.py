@@ -14,14 +14,21 @@ import pytest
 from bundles import DEPLOY
 
 LINK, TRAINER, OTHER = 40001, 40002, 40003
-COORDINATOR, ELSEWHERE = "192.0.2.10", "192.0.2.11"
-PORT, ANOTHER_PORT = 8443, 443
+COORDINATOR, ELSEWHERE, PACS = "192.0.2.10", "192.0.2.11", "192.0.2.20"
+PORT, ANOTHER_PORT, LISTEN_PORT = 8443, 443, 11112
 ATTEMPT = """
 import os, socket, sys
 os.setgid(40000); os.setuid(int(sys.argv[1]))
 with socket.socket() as attempt:
     attempt.settimeout(3)
     sys.exit(attempt.connect_ex((sys.argv[2], int(sys.argv[3]))) % 256)
+"""
+PUSH = """
+import socket, sys
+with socket.socket() as push:
+    push.bind((sys.argv[1], 0))
+    push.settimeout(3)
+    sys.exit(push.connect_ex(("192.0.2.1", int(sys.argv[2]))) % 256)
 """
 OPEN, REFUSED = 0, {errno.EHOSTUNREACH, errno.EACCES, errno.EPERM}
 
@@ -30,8 +37,8 @@ def run(*command: str, text: str = "") -> None:
     subprocess.run(command, input=text, text=True, check=True, timeout=20, capture_output=True)
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
+@pytest.fixture(scope="module", params=[False, True], ids=["closed", "with a PACS"])
+def site(request: pytest.FixtureRequest) -> Iterator[str]:
     """A network namespace with the rules, beside one where everything listens."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft"))):
         pytest.skip("NOT TESTED: needs root and the Debian packages iproute2 and nftables")
@@ -44,24 +51,27 @@ def site() -> Iterator[str]:
         run("ip", "-n", mine, "link", "add", "v0", "type", "veth", "peer", "v1", "netns", theirs)
         for name, link, addresses in (
             (mine, "v0", ["192.0.2.1"]),
-            (theirs, "v1", [COORDINATOR, ELSEWHERE]),
+            (theirs, "v1", [COORDINATOR, ELSEWHERE, PACS]),
         ):
             for address in addresses:
                 run("ip", "-n", name, "address", "add", f"{address}/24", "dev", link)
             run("ip", "-n", name, "link", "set", link, "up")
         rules = (DEPLOY / "firewall.nft").read_text()
+        if request.param:  # images come from the PACS over the network
+            rules = rules.replace("#pacs ", "")
         rules = rules.replace('"fedvox-link"', str(LINK)).replace('"fedvox-trainer"', str(TRAINER))
         run("ip", "netns", "exec", mine, "nft", "-f", "-", text=rules)
         run("ip", "netns", "exec", mine, "nft", "-f", "-", text=rules)  # again: it replaces itself
         undo.enter_context(_listening(theirs))
+        undo.enter_context(_listening(mine, TRAINER, LISTEN_PORT))
         yield mine
 
 
 @contextlib.contextmanager
-def _listening(namespace: str) -> Iterator[None]:
+def _listening(namespace: str, user: int = 0, *ports: int) -> Iterator[None]:
     code = (
-        "import socket, time\n"
-        f"open = [socket.create_server(('', port)) for port in ({PORT}, {ANOTHER_PORT})]\n"
+        f"import os, socket, time\nos.setuid({user})\n"
+        f"open = [socket.create_server(('', port)) for port in {ports or (PORT, ANOTHER_PORT)}]\n"
         "print('ready', flush=True); time.sleep(120)"
     )
     command = ["ip", "netns", "exec", namespace, sys.executable, "-c", code]
@@ -109,3 +119,27 @@ def test_nothing_else_gets_out(site: str, user: int, address: str, port: int) ->
 def test_others_on_the_machine_are_left_alone(site: str) -> None:
     assert attempt(site, OTHER, ELSEWHERE, ANOTHER_PORT) == OPEN
     assert attempt(site, 0, COORDINATOR, PORT) == OPEN
+
+
+def test_the_pacs_is_reached_where_its_lines_were_opened(
+    site: str, request: pytest.FixtureRequest
+) -> None:
+    opened = "with a PACS" in request.node.name
+    reached = attempt(site, TRAINER, PACS, ANOTHER_PORT)
+    assert reached == OPEN if opened else reached in REFUSED
+    assert attempt(site, LINK, PACS, ANOTHER_PORT) in REFUSED
+
+
+def test_the_listener_is_reached_by_the_pacs_alone(
+    site: str, request: pytest.FixtureRequest
+) -> None:
+    opened, outside = "with a PACS" in request.node.name, f"{site[:-1]}b"
+    pushed = {
+        source: subprocess.run(
+            ["ip", "netns", "exec", outside, sys.executable, "-c", PUSH, source, str(LISTEN_PORT)],
+            timeout=20,
+        ).returncode
+        for source in (PACS, ELSEWHERE)
+    }
+    assert (pushed[PACS] == OPEN) is opened  # closed: the answer to the PACS does not get out
+    assert pushed[ELSEWHERE] != OPEN

@@ -110,7 +110,8 @@ def test_a_site_is_installed(bundle: Bundle, tmp_path: Path) -> None:
     assert {name: stat.S_IMODE((state / name).stat().st_mode) for name in modes} == modes
     assert (state / "link/run").resolve() == (state / "trainer/run").resolve() == state / "run"
     units = {path.name for path in (root / "etc/systemd/system").iterdir()}
-    assert units == {"fedvox.target", "fedvox-link.service", "fedvox-trainer.service"}
+    services = ("link", "trainer", "monitor", "listen")
+    assert units == {"fedvox.target", *(f"fedvox-{name}.service" for name in services)}
     assert "users: none are made with --root" in done.stdout
     assert len(done.stdout.split("next:\n")[1].splitlines()) == 3
     open_to_others = [

@@ -12,8 +12,12 @@ import pytest
 from bundles import DEPLOY
 
 UNITS = DEPLOY / "systemd"
-SERVICES = ("fedvox-coordinator", "fedvox-link", "fedvox-trainer")
-MOST_EXPOSED = {"fedvox-coordinator": 1.3, "fedvox-link": 1.2, "fedvox-trainer": 0.5}
+OWN_USER = ("fedvox-coordinator", "fedvox-link", "fedvox-trainer")
+SERVICES = (*OWN_USER, "fedvox-listen", "fedvox-monitor")
+MOST_EXPOSED = {
+    "fedvox-coordinator": 1.3, "fedvox-link": 1.2, "fedvox-trainer": 0.5, "fedvox-listen": 1.0,
+    "fedvox-monitor": 1.1,
+}  # fmt: skip
 """Of 10, by `systemd-analyze security`; below 2 counts as "OK", below 1 as "SAFE"."""
 
 
@@ -68,7 +72,9 @@ def test_the_units_are_well_formed(tmp_path: Path) -> None:
 
 def test_each_process_is_a_user_of_its_own() -> None:
     users = {name: dict(settings(name))["User"] for name in SERVICES}
-    assert users == {name: name for name in SERVICES}
+    # Whose the images and records are: both go to them, and the trainer itself has no network.
+    others = dict.fromkeys(("fedvox-listen", "fedvox-monitor"), "fedvox-trainer")
+    assert users == {**{name: name for name in OWN_USER}, **others}
     assert {dict(settings(name))["Group"] for name in SERVICES} == {"fedvox"}
 
 
@@ -79,8 +85,39 @@ def test_the_trainer_has_no_network_and_says_so_itself() -> None:
     assert "--strict" in words and words[words.index("--allow-user") + 1] == "fedvox-link"
 
 
+def values(name: str, key: str) -> list[str]:
+    return " ".join(value for found, value in settings(name) if found == key).split()
+
+
+def test_the_listener_and_the_monitor_talk_to_the_hospital_and_to_this_machine_only() -> None:
+    for name in ("fedvox-listen", "fedvox-monitor"):
+        assert values(name, "IPAddressDeny") == ["any"]
+        hidden = values(name, "InaccessiblePaths")
+        for other in ("link", "coordinator"):
+            assert f"-/var/lib/fedvox/{other}" in hidden
+    inside = {"localhost", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"}
+    assert set(values("fedvox-listen", "IPAddressAllow")) == inside
+    assert values("fedvox-monitor", "IPAddressAllow") == ["localhost"]
+
+
+def test_the_listener_sees_neither_the_ledger_nor_what_leaves() -> None:
+    hidden = values("fedvox-listen", "InaccessiblePaths")
+    for name in ("ledger", "outbox", "state", "studies"):
+        assert f"-/var/lib/fedvox/trainer/{name}" in hidden
+    assert "-/var/lib/fedvox/trainer/policy.toml" in values("fedvox-listen", "ReadOnlyPaths")
+    text = (UNITS / "fedvox-listen.service").read_text()
+    assert "ConditionPathExists=/etc/fedvox/listen.env" in text  # off until somebody says what
+
+
+def test_the_monitor_sees_neither_images_nor_keys_and_writes_nothing() -> None:
+    hidden = values("fedvox-monitor", "InaccessiblePaths")
+    for name in ("data", "pacs", "outbox", "identity/key.pem", "identity/pseudonym.key"):
+        assert f"-/var/lib/fedvox/trainer/{name}" in hidden
+    assert not values("fedvox-monitor", "ReadWritePaths")
+
+
 def test_nobody_sees_what_is_anothers() -> None:
-    for name in SERVICES:
+    for name in OWN_USER:
         own, there = name.removeprefix("fedvox-"), dict(settings(name))
         hidden = there["InaccessiblePaths"]
         for other in {"coordinator", "link", "trainer"} - {own}:
@@ -88,9 +125,9 @@ def test_nobody_sees_what_is_anothers() -> None:
         assert there["ReadWritePaths"].split()[0] == f"/var/lib/fedvox/{own}"
 
 
-def test_only_the_trainer_may_make_code_in_memory() -> None:
+def test_only_who_computes_with_images_may_make_code_in_memory() -> None:
     closed = {name for name in SERVICES if dict(settings(name)).get("MemoryDenyWriteExecute")}
-    assert closed == {"fedvox-coordinator", "fedvox-link"}
+    assert closed == {"fedvox-coordinator", "fedvox-link", "fedvox-monitor"}
 
 
 def test_nothing_reports_home() -> None:

@@ -241,7 +241,7 @@ def test_a_full_disk_leaves_the_old_ones(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "-o", "size=64k") as disk:
         checkpoints = saved(disk, 1, 2)
         large = State({"w": np.ones(50_000)}, 3)
-        with pytest.raises(ResourceError, match=r"the disk is full; free space.*--resume"):
+        with pytest.raises(ResourceError, match="the disk is full; free space, then do the same"):
             checkpoints.save(large, "study", "contract")
         unharmed(disk)
 
@@ -250,7 +250,7 @@ def test_a_read_only_disk(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk") as disk:
         checkpoints = saved(disk, 1, 2)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, timeout=20)
-        with pytest.raises(ResourceError, match="read-only; choose another folder with --out"):
+        with pytest.raises(ResourceError, match="read-only; remount it, or choose another folder"):
             checkpoints.save(state(3), "study", "contract")
         unharmed(disk)
 

@@ -199,3 +199,15 @@ def test_epsilon_is_never_written_smaller_than_it_is() -> None:
     assert epsilon_spent(float("inf")) == "∞" and epsilon_spent(float("nan")) == "–"
     assert span([0.52031, 0.52029]) == "0.5203" and span([1.0, 0.5]) == "0.5–1"
     assert span([]) == span([float("nan")]) == "–"
+
+
+def test_a_delta_that_would_allow_to_give_a_patient_away_is_named(private: Path) -> None:
+    assert not any("Delta is not below" in limit for limit in chapter(load_run(private)).limits)
+
+    def loosen(summary: dict[str, Any]) -> None:
+        site = next(site for site in summary["sites"] if site["name"] == "b")
+        site["delta"] = 1 / site["patients_train"]
+
+    change(private, "summary.json", loosen)
+    (limit,) = [one for one in chapter(load_run(private)).limits if "Delta is not below" in one]
+    assert "patients of b:" in limit

@@ -13,6 +13,7 @@ import namespaces
 import pytest
 
 from fedvox.common.cli import main
+from fedvox.common.errors import FedvoxError
 from fedvox.simulations.local.consortium import LocalConsortium, command, free_port
 
 SMALL = (
@@ -34,17 +35,30 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory, study: Path) -> str:
-    """The model that `fedvox simulate` gives."""
+def run(tmp_path_factory: pytest.TempPathFactory, study: Path) -> Path:
+    """What `fedvox simulate` leaves."""
     out = tmp_path_factory.mktemp("simulated") / "run"
     asked = ["simulate", str(study), *words(SMALL), "--out", str(out), "--quiet"]
     assert main(asked) == 0
-    return str(json.loads((out / "summary.json").read_text())["model_sha256"])
+    return out
+
+
+STATUS = {"name", "state", "round", "rounds", "sites", "quorum", "model_sha256"}
+SITE = {"name", "state", "last_seen", "epsilon_spent"}
+STAYS_AT_SITES = {"partition.csv", "samples.npz"}
+"""Of a run folder: who is where, and slices of images."""
+OWN = {"sites", "checkpoints", ".lock"}
+"""Of a run folder: what a run goes on from; in a consortium everybody keeps that for themselves."""
+
+
+def kept_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def test_a_consortium_gives_the_model_of_the_simulation(
-    tmp_path: Path, study: Path, simulated: str
+    tmp_path: Path, study: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    simulated = str(json.loads((run / "summary.json").read_text())["model_sha256"])
     with LocalConsortium(tmp_path, ["north", "south"]) as consortium:
         monitors = {
             part: free_port() for part in (consortium.coordinator, consortium.sites["north"])
@@ -60,6 +74,9 @@ def test_a_consortium_gives_the_model_of_the_simulation(
         assert told["state"] == "done", told
         assert told["model_sha256"] == simulated
         assert [site["name"] for site in told["sites"]] == ["north", "south"]
+        assert told.keys() >= STATUS and all(site.keys() >= SITE for site in told["sites"])
+        monkeypatch.setenv("FEDVOX_HOME", str(consortium.home))
+        assert command("study", "status", "small")["state"] == "done"
         figures = {}
         for part, port in monitors.items():
             assert httpx.get(f"http://127.0.0.1:{port}/health").json()["healthy"]
@@ -72,12 +89,19 @@ def test_a_consortium_gives_the_model_of_the_simulation(
         summary = json.loads((out / "summary.json").read_text())
         assert summary["model_sha256"] == simulated and summary["rounds_completed"] == 3
         assert (out / "report.html").stat().st_size > 10_000
+        assert kept_in(out) == kept_in(run) - STAYS_AT_SITES - OWN
+        assert main(["report", str(out)]) == 0
+        assert main(["compare", str(run), str(out), "--out", str(tmp_path / "c.html")]) == 0
         logs = [consortium.home, *(consortium.home_of(site) for site in consortium.names)]
         files = [str(home / "audit.jsonl") for home in logs]
         root = str(consortium.home / "identity" / "ca.pem")
         checked = command("audit", "verify", *files, "--authority", root)
         assert checked["holds"], checked
         assert all(log["entries"] > 3 for log in checked["logs"])
+        for part in (*consortium.sites.values(), consortium.coordinator):
+            assert part.stop() == 0, f"SIGTERM stops {part.name} in order"
+        with pytest.raises(FedvoxError, match="no coordinator answers there; start it with"):
+            command("study", "list")
 
 
 @pytest.mark.slow

@@ -139,7 +139,7 @@ def test_a_run_in_use_is_left_alone(copy: Path) -> None:
     before = contents(copy)
     with RunLock(copy):
         said = resume(copy)
-    assert said.status == 2 and "is working in this run" in said.err
+    assert said.status == 2 and "is working in this folder" in said.err
     assert {k: v for k, v in contents(copy).items() if k != ".lock"} == {
         k: v for k, v in before.items() if k != ".lock"
     }

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from fedvox.client.ingest.volumes.formats import stem
 from fedvox.common.errors import DataError
 from fedvox.common.study import load_study
 from fedvox.common.volume import Aside, CaseError
 from fedvox.simulations.sources import open_source
-from fedvox.simulations.sources.files import read_case, stem
+from fedvox.simulations.sources.files import read_case
 
 SHARED = Path(os.environ.get("FEDVOX_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 0, 3.0, -5], [0, 1.5, 0, 7], [0, 0, 0, 1]])
@@ -271,3 +272,30 @@ def test_nrrd_with_lesion_masks():
     assert found.image.shape == (1, 45, 120, 21)
     assert found.label.any()
     assert np.allclose(np.linalg.norm(found.affine[:3, :3], axis=0), (0.664062, 0.664062, 2.1))
+
+
+@pytest.mark.parametrize("suffix", [".gipl", ".hdr", ".nhdr"])
+def test_formats_that_a_site_reads_are_read_here(tmp_path: Path, suffix: str):
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    image, label = volume(0)
+    for folder, array in (("images", image), ("labels", label)):
+        path = tmp_path / folder / f"a{suffix}"
+        path.parent.mkdir()
+        if suffix == ".hdr":
+            nibabel.save(nibabel.Nifti1Pair(array, affine), path.with_suffix(".img"))
+        else:
+            save(path, array, affine)
+    source, study = opened(tmp_path)
+    assert (study.data.dims, study.data.channels) == (3, 1)
+    found = source.load(source.cases()[0])
+    assert np.array_equal(found.image, image[None])
+    assert np.array_equal(found.label, label)
+    assert np.allclose(found.affine, affine)
+
+
+def test_voxels_beside_a_header_count_for_its_fingerprint(tmp_path: Path):
+    source, _ = opened(plain(tmp_path, 1, ".mhd"))
+    (ref,) = source.cases()
+    first = source.fingerprint(ref)
+    os.utime(next((tmp_path / "images").glob("*raw")), (1, 1))
+    assert source.fingerprint(ref) != first

@@ -16,6 +16,8 @@ from fedvox.client.ingest.reasons import Quarantined, Reason
 _AREAS = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 """Contours that enclose something; points and open lines do not."""
 _FARTHEST_MM = 1e6
+_DECIMALS = 3
+"""Of a millimetre, by which contours are compared."""
 
 Points = npt.NDArray[np.float64]
 
@@ -41,7 +43,7 @@ def read_outlines(path: Path) -> tuple[Outline, ...]:
         number = whole(item, "ReferencedROINumber")
         if number not in described:
             raise Quarantined(Reason.UNREADABLE, "contours of a structure that is not described")
-        contours = tuple(_contours(item))
+        contours = tuple(_without_copies(_contours(item)))
         if contours:
             roi = described[number]
             structure = Structure(number, str(attribute(roi, "ROIName", "")).strip())
@@ -60,6 +62,15 @@ def _contours(roi: Any) -> list[Points]:
             if len(points) >= 3:
                 contours.append(points)
     return contours
+
+
+def _without_copies(contours: list[Points]) -> list[Points]:
+    """Of contours with the same points the first alone: a second one would empty what it fills."""
+    unique: dict[bytes, Points] = {}
+    for points in contours:
+        rounded = np.round(points, _DECIMALS) + 0.0  # no negative zeros
+        unique.setdefault(rounded[np.lexsort(rounded.T)].tobytes(), points)
+    return list(unique.values())
 
 
 def _points(contour: Any) -> Points:

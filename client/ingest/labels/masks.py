@@ -44,7 +44,7 @@ class MaskFile:
 def paint_mask(path: Path, grid: Grid, wanted: Mapping[str, int]) -> Label:
     """A file whose voxels are values."""
     raster = _read(path, grid)
-    layers, source = _whole(raster), _grid(raster)
+    layers, source = whole_values(raster), _grid(raster)
     structures = _structures(raster, path, layers)
     values = _values(structures, layers, wanted)
     canvas, whole = Canvas(grid.shape), slice(None)
@@ -68,7 +68,7 @@ def paint_masks(masks: Sequence[MaskFile], grid: Grid, wanted: Mapping[str, int]
         if value:
             raster = _read(mask.path, grid)
             source = _grid(raster)
-            inside = (_whole(raster) != 0).any(axis=0) * np.int16(value)
+            inside = (whole_values(raster) != 0).any(axis=0) * np.int16(value)
             canvas.paint((whole, whole, whole), _bring(canvas, inside, source, grid))
             flags |= set() if is_same(source, grid) else {RESAMPLED}
     label = canvas.finish(names_of(structures, values))
@@ -88,7 +88,7 @@ class _Layered:
 def _read(path: Path, grid: Grid) -> Raster:
     if not is_picture(head_of(path)):
         return read_volume(path)
-    raster = read_picture(path)  # it has no geometry of its own: pixel for pixel
+    raster = read_picture(path, is_mask=True)  # it has no geometry of its own: pixel for pixel
     if raster.voxels.shape[1:] != grid.shape:
         raise Quarantined(Reason.LABEL_MISMATCH, "the mask has another size than the picture")
     return replace(raster, affine=grid.affine)
@@ -99,8 +99,8 @@ def _grid(raster: Raster) -> Grid:
     return Grid((x, y, z), raster.affine)
 
 
-def _whole(raster: Raster) -> Layers:
-    """The values as whole numbers."""
+def whole_values(raster: Raster) -> Layers:
+    """The values as whole numbers; Quarantined where they are none, or cannot be labels."""
     voxels = raster.voxels
     if voxels.dtype.kind == "f":
         rounded = np.rint(voxels)

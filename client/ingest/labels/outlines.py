@@ -2,8 +2,10 @@
 
 Contours that lie in slices of the scan, along whichever of its axes, fill those slices: each plane
 of contours fills the slice that is nearest to it, half a slice away at most, and of several planes
-the nearest one does. Slices between contours stay empty: a gap may be meant. Contours that are
-oblique to the scan fill the voxels within half the distance between their planes.
+the nearest one does. Slices between contours stay empty: a gap may be meant. Of contours that were
+drawn on another series each plane is as thick as the planes are apart, and fills all slices that
+this reaches: that series may have thicker slices. Contours that are oblique to the scan fill the
+voxels within half the distance between their planes.
 """
 
 from __future__ import annotations
@@ -39,8 +41,10 @@ class _Plane:
     polygons: list[Points]
 
 
-def paint_outlines(outlines: Sequence[Outline], grid: Grid, wanted: Mapping[str, int]) -> Label:
-    """The structures as a map on the scan's grid."""
+def paint_outlines(
+    outlines: Sequence[Outline], grid: Grid, wanted: Mapping[str, int], of_another: bool = False
+) -> Label:
+    """The structures as a map on the scan's grid; `of_another`: drawn on another series."""
     structures = [outline.structure for outline in outlines]
     values = values_of(structures, wanted)
     canvas = Canvas(grid.shape)
@@ -50,17 +54,20 @@ def paint_outlines(outlines: Sequence[Outline], grid: Grid, wanted: Mapping[str,
             points = np.concatenate(outline.contours)
             part = covers(grid, points)
             canvas.count(part * len(points), (1 - part) * len(points))
-            _paint(canvas, outline.contours, grid, value)
+            _paint(canvas, outline.contours, grid, value, of_another)
     return canvas.finish(names_of(structures, values))
 
 
-def _paint(canvas: Canvas, contours: Sequence[Points], grid: Grid, value: int) -> None:
+def _paint(
+    canvas: Canvas, contours: Sequence[Points], grid: Grid, value: int, of_another: bool
+) -> None:
     inverse = np.linalg.inv(grid.affine)
     voxels = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
     axes = _axes(voxels)
     for axis in range(3):
         flat = [points for points, its in zip(voxels, axes, strict=True) if its == axis]
-        for index, plane in _by_slice(_planes(flat, axis), grid.shape[axis]).items():
+        slices = _by_slab if of_another else _by_slice
+        for index, plane in slices(_planes(flat, axis), grid.shape[axis]).items():
             across = [other for other in range(3) if other != axis]
             shape = np.delete(grid.shape, axis)
             polygons = [polygon[:, across] for polygon in plane.polygons]
@@ -118,4 +125,18 @@ def _by_slice(planes: Sequence[_Plane], length: int) -> dict[int, _Plane]:
             continue
         if index not in chosen or abs(plane.at - index) < abs(chosen[index].at - index):
             chosen[index] = plane
+    return chosen
+
+
+def _by_slab(planes: Sequence[_Plane], length: int) -> dict[int, _Plane]:
+    """The plane in whose slab each slice lies; slabs no thicker than a slice are planes."""
+    places = np.array([plane.at for plane in planes])
+    thick = float(np.diff(places).min()) if len(places) > 1 else 0.0
+    if thick <= 1 + _SAME_PLANE:
+        return _by_slice(planes, length)
+    chosen: dict[int, _Plane] = {}
+    for index in range(length):
+        nearest = int(np.abs(places + _SAME_PLANE - index).argmin())  # of two the lower
+        if -thick / 2 + _SAME_PLANE < index - places[nearest] <= thick / 2 + _SAME_PLANE:
+            chosen[index] = planes[nearest]
     return chosen

@@ -25,6 +25,8 @@ _OFF = 0.1
 _UNEVEN = 0.1
 """Part of the distance between planes by which they may be uneven."""
 _MOST_VOXELS = 1 << 30
+_THICKER = 1.5
+"""Planes this much further apart than the scan's slices fill more than one of them."""
 
 Values = npt.NDArray[np.int16]
 
@@ -35,10 +37,11 @@ def paint_segmentation(segmentation: Segmentation, grid: Grid, wanted: Mapping[s
     names = names_of(segmentation.structures, values)
     frames = [f for f in segmentation.frames if segmentation.is_map or values.get(f.segment)]
     canvas = Canvas(grid.shape)
-    fits = {frame.index: _fit(frame, segmentation, grid) for frame in segmentation.frames}
+    apart_mm = _apart_mm(segmentation)
+    fits = {frame.index: _fit(frame, segmentation, grid, apart_mm) for frame in segmentation.frames}
     on_grid = {index: fit for index, fit in fits.items() if fit is not None}
     if len(on_grid) < len(fits):
-        _resample(canvas, grid, segmentation, frames, values)
+        _resample(canvas, grid, segmentation, frames, values, apart_mm)
         label = canvas.finish(names)
         return replace(label, flags=label.flags | {RESAMPLED})
     for frame, plane in segmentation.planes(frames):
@@ -51,13 +54,30 @@ def paint_segmentation(segmentation: Segmentation, grid: Grid, wanted: Mapping[s
     return canvas.finish(names)
 
 
+def _apart_mm(segmentation: Segmentation) -> float:
+    """The distance between planes: as declared, where all gaps are whole multiples of that."""
+    first = segmentation.frames[0].affine
+    declared = float(np.linalg.norm(first[:3, 2]))
+    normal = first[:3, 2] / declared
+    places = np.array([float(frame.affine[:3, 3] @ normal) for frame in segmentation.frames])
+    gaps = np.diff(np.unique(np.round(places, 3)))
+    if not len(gaps):
+        return declared
+    whole = np.rint(gaps / declared)
+    uneven = np.abs(gaps / declared - whole).max() > _UNEVEN or not whole.all()
+    return float(gaps.min()) if uneven else float(gaps.sum() / whole.sum())
+
+
 def _fit(
-    frame: Frame, segmentation: Segmentation, grid: Grid
+    frame: Frame, segmentation: Segmentation, grid: Grid, apart_mm: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """Voxel of a frame's first pixel, and its steps by column and row [3, 2]; None off the grid."""
     exact = to_voxels(grid, frame.affine)
     steps, start = np.rint(exact[:3, :2]), np.rint(exact[:3, 3])
     if not (np.abs(steps).sum(axis=0) == 1).all() or (steps[:, 0] * steps[:, 1]).any():
+        return None
+    through = int(np.flatnonzero(steps.sum(axis=1) == 0)[0])
+    if apart_mm > _THICKER * float(np.linalg.norm(grid.affine[:3, through])):
         return None
     ends = np.array(
         [[c, r] for c in (0, segmentation.columns - 1) for r in (0, segmentation.rows - 1)]
@@ -103,9 +123,10 @@ def _resample(
     segmentation: Segmentation,
     frames: list[Frame],
     values: Mapping[int, int],
+    apart_mm: float,
 ) -> None:
     """Stacks the planes as they lie and takes the nearest voxel; one structure at a time."""
-    source, slots = _stack(segmentation)
+    source, slots = _stack(segmentation, apart_mm)
     whole: Region = (slice(None), slice(None), slice(None))
     for segment in sorted({frame.segment for frame in frames}):
         stacked = np.zeros(source.shape, dtype=np.int16)
@@ -119,7 +140,7 @@ def _resample(
         canvas.paint(whole, drawn)
 
 
-def _stack(segmentation: Segmentation) -> tuple[Grid, dict[int, int]]:
+def _stack(segmentation: Segmentation, apart_mm: float) -> tuple[Grid, dict[int, int]]:
     """The grid that the planes lie on, and which of its planes each frame is."""
     first = segmentation.frames[0].affine
     normal = first[:3, 2] / np.linalg.norm(first[:3, 2])
@@ -127,9 +148,7 @@ def _stack(segmentation: Segmentation) -> tuple[Grid, dict[int, int]]:
         if np.abs(frame.affine[:3, :3] - first[:3, :3]).max() > 1e-3 * np.abs(first[:3, :2]).max():
             raise Quarantined(Reason.LABEL_MISMATCH, "its planes are not parallel")
     places = np.array([float(frame.affine[:3, 3] @ normal) for frame in segmentation.frames])
-    gaps = np.diff(np.unique(np.round(places, 3)))
-    thick = float(gaps.min()) if len(gaps) else float(np.linalg.norm(first[:3, 2]))
-    at = (places - places.min()) / thick
+    at = (places - places.min()) / apart_mm
     slots = np.rint(at).astype(np.int64)
     depth = int(slots.max()) + 1
     if np.abs(at - slots).max() > _UNEVEN:
@@ -137,7 +156,7 @@ def _stack(segmentation: Segmentation) -> tuple[Grid, dict[int, int]]:
     if segmentation.columns * segmentation.rows * depth > _MOST_VOXELS:
         raise Quarantined(Reason.TOO_LARGE, f"a segmentation that spans {depth} planes")
     affine = segmentation.frames[int(places.argmin())].affine.copy()
-    affine[:3, 2] = normal * thick
+    affine[:3, 2] = normal * apart_mm
     grid = Grid((segmentation.columns, segmentation.rows, depth), affine)
     _check_straight(segmentation, grid, slots)
     return grid, {f.index: int(slot) for f, slot in zip(segmentation.frames, slots, strict=True)}

@@ -16,7 +16,7 @@ from fedvox.client.ingest.labels.outlines import paint_outlines
 from fedvox.client.ingest.labels.planes import paint_segmentation
 from fedvox.client.ingest.labels.segmentation import read_segmentation
 from fedvox.client.ingest.reasons import Quarantined, Reason
-from fedvox.client.ingest.scan import Scan
+from fedvox.client.ingest.scan import PLANAR, Scan
 
 
 def read_label(
@@ -60,12 +60,16 @@ def _paint(scan: Scan, grid: Grid, ref: LabelRef, wanted: Mapping[str, int]) -> 
     if frames and scan.frame_of_reference and scan.frame_of_reference not in frames:
         raise Quarantined(Reason.LABEL_MISMATCH, "the label has another frame of reference")
     if ref.kind is LabelKind.SEG:
-        return paint_segmentation(read_segmentation(ref.path), grid, wanted)
+        is_drawn_on_it = PLANAR in scan.flags and its.instances & set(scan.sop_uids)
+        found = read_segmentation(ref.path, grid if is_drawn_on_it else None)
+        return paint_segmentation(found, grid, wanted)
     # One file may hold structures of several scans, each in its own frame.
     outlines = [o for o in read_outlines(ref.path) if _same(o.frame_of_reference, scan)]
     if not outlines:
         raise Quarantined(Reason.LABEL_MISMATCH, "its contours have another frame of reference")
-    return paint_outlines(outlines, grid, wanted)
+    named = (its.instances & set(scan.sop_uids)) or scan.series_uid in its.series
+    of_another = not named and bool(its.instances or its.series)
+    return paint_outlines(outlines, grid, wanted, of_another)
 
 
 def _same(frame: str, scan: Scan) -> bool:

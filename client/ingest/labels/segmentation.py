@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedvox.client.ingest.labels.canvas import Structure
+from fedvox.client.ingest.labels.grid import Grid
 from fedvox.client.ingest.labels.objects import attribute, read_object, vector, whole
 from fedvox.client.ingest.labels.stored import Plane, is_compressed, stored_planes
 from fedvox.client.ingest.reasons import Quarantined, Reason
@@ -66,8 +67,11 @@ class Segmentation:
         return table[plane]
 
 
-def read_segmentation(path: Path) -> Segmentation:
-    """What a SEG file says of its segments and planes; Quarantined where that makes no sense."""
+def read_segmentation(path: Path, projection: Grid | None = None) -> Segmentation:
+    """What a SEG file says of its segments and planes; Quarantined where that makes no sense.
+
+    `projection` is the X-ray image that the file says it was drawn on, pixel for pixel.
+    """
     dataset = read_object(path)
     kind = str(attribute(dataset, "SegmentationType", "BINARY"))
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
@@ -77,9 +81,12 @@ def read_segmentation(path: Path) -> Segmentation:
     groups = list(attribute(dataset, "PerFrameFunctionalGroupsSequence", ()))
     _check_size(dataset, columns, rows, len(groups))
     shared = next(iter(attribute(dataset, "SharedFunctionalGroupsSequence", ())), None)
+    affines = [_affine(group, shared, projection) for group in groups]
+    if projection is not None and projection.shape[:2] != (columns, rows):
+        raise Quarantined(Reason.LABEL_MISMATCH, "it has another size than the image")
     frames = tuple(
-        Frame(index, 0 if is_map else _segment(group, shared), _affine(group, shared))
-        for index, group in enumerate(groups)
+        Frame(index, 0 if is_map else _segment(group, shared), affine)
+        for index, (group, affine) in enumerate(zip(groups, affines, strict=True))
     )
     structures = _structures(dataset, is_map)
     strange = {f.segment for f in frames} - {s.number for s in structures} - {0}
@@ -140,7 +147,9 @@ def _segment(group: Any, shared: Any) -> int:
     return whole(item, "ReferencedSegmentNumber")
 
 
-def _affine(group: Any, shared: Any) -> Affine:
+def _affine(group: Any, shared: Any, projection: Grid | None) -> Affine:
+    if projection is not None and not _has(group, shared, "PlanePositionSequence"):
+        return projection.affine
     measures = _macro(group, shared, "PixelMeasuresSequence")
     turned = vector(_macro(group, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6)
     origin = vector(_macro(group, shared, "PlanePositionSequence"), "ImagePositionPatient", 3)
@@ -161,6 +170,10 @@ def _affine(group: Any, shared: Any) -> Affine:
     affine[:2] *= -1  # DICOM counts towards left and back
     check_affine(affine)
     return affine
+
+
+def _has(group: Any, shared: Any, keyword: str) -> bool:
+    return any(s is not None and attribute(s, keyword, ()) for s in (group, shared))
 
 
 def _macro(group: Any, shared: Any, keyword: str) -> Any:

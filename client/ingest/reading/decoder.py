@@ -20,6 +20,8 @@ from typing import Any
 MEMORY_BYTES = 8 << 30
 PLUGINS = ("pyjpegls", "pylibjpeg", "pydicom", "gdcm")
 """The most robust first: GDCM is known to abort the process on some input."""
+_EXTENDED = "1.2.840.10008.1.2.4.51"
+"""JPEG of up to 12 bits."""
 
 
 def main() -> None:
@@ -62,6 +64,8 @@ def _decoded(
     decoder: Any, plugins: list[str], packed: bytes, index: int, options: dict[str, Any]
 ) -> Any:
     """One frame, by the first plugin that can."""
+    if decoder.UID == _EXTENDED and options["bits_stored"] > 8:
+        return _twelve_bits(packed, index, options)
     failed: Exception = LookupError("no plugin decodes this transfer syntax")
     for plugin in plugins:
         try:
@@ -69,6 +73,37 @@ def _decoded(
         except Exception as error:  # decoders raise anything; the next may do better
             failed = error
     raise failed
+
+
+def _twelve_bits(packed: bytes, index: int, options: dict[str, Any]) -> Any:
+    """A frame of more than 8 bits, which pydicom does not ask GDCM for, though it decodes them."""
+    from importlib import import_module
+
+    import numpy as np
+    from pydicom.encaps import get_frame
+
+    gdcm = import_module("gdcm")
+    fragment = gdcm.Fragment()
+    frames = options["number_of_frames"]
+    fragment.SetByteStringValue(get_frame(packed, index, number_of_frames=frames))
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    rows, columns = options["rows"], options["columns"]
+    allocated, stored = options["bits_allocated"], options["bits_stored"]
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((columns, rows, 1))
+    image.SetDataElement(element)
+    colour = gdcm.PhotometricInterpretation.GetPIType(options["photometric_interpretation"])
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(colour))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(_EXTENDED)))
+    image.SetPixelFormat(gdcm.PixelFormat(1, allocated, stored, stored - 1, 0))
+    pixels = np.frombuffer(image.GetBuffer().encode("utf-8", "surrogateescape"), np.uint16)
+    if options["pixel_representation"]:  # the sign is extended from the bits that are stored
+        pixels = (pixels << 16 - stored).view(np.int16) >> 16 - stored
+    return pixels.reshape(rows, columns)
 
 
 def _say(answers: io.BufferedWriter, value: dict[str, Any]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 from fedvox.client.ingest.reading.source import opened
-from fedvox.client.ingest.reading.walk import walk
+from fedvox.client.ingest.reading.walk import real, walk
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import Findings, Reader, Scan, ScanRef, SetAside, merged
 
@@ -49,7 +50,18 @@ def find(paths: Iterable[Path], names: Sequence[str] = tuple(READERS)) -> Findin
             own[name].append(path)
     found = [reader(name).find(files) for name, files in own.items() if files]
     unread = len(walked.files) - sum(map(len, own.values()))
-    return merged([*found, Findings(set_aside=tuple(asides), files_read=unread)])
+    every = merged([*found, Findings(set_aside=tuple(asides), files_read=unread)])
+    return replace(every, set_aside=tuple(_without_used(every)))
+
+
+def _without_used(found: Findings) -> Iterator[SetAside]:
+    """What was set aside, but for files of voxels alone that scans are read from."""
+    used = {
+        real(path) for scan in found.scans if scan.reader == "volumes" for path in scan.files[1:]
+    }
+    for aside in found.set_aside:
+        if len(aside.files) != 1 or not used or real(aside.files[0]) not in used:
+            yield aside
 
 
 def load(ref: ScanRef) -> Scan:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from fedvox.client.ingest.reading.elements import Damaged, Elements, PixelBytes
 from fedvox.client.ingest.reading.header import Header
-from fedvox.client.ingest.reading.tags import PHASE_TAGS, Tag
+from fedvox.client.ingest.reading.tags import DIMENSIONS_AT_MOST, PHASE_TAGS, Tag
 
 Triple = tuple[float, float, float]
 _FRAMES_AT_MOST = 65_536
+_HU = (b"", b"HU")
 
 _COMMON_TAGS = (
     Tag.PATIENT_ID,
@@ -56,7 +57,10 @@ _COMMON_TAGS = (
     Tag.UNITS,
     Tag.SUV_TYPE,
     Tag.DECAY_CORRECTION,
+    Tag.PHILIPS_CREATOR,
     Tag.PHILIPS_SUV_FACTOR,
+    Tag.PHILIPS_ACTIVITY_FACTOR,
+    Tag.TIMEZONE,
 )
 """As a rule equal in all files of a series, and then kept once."""
 
@@ -109,9 +113,9 @@ class Frame:
     intercept: float
     """Not finite, like the slope, where what the file says of it is no number."""
     rescaled: bool
-    """Whether the file says how stored values are rescaled."""
+    """Whether the file says how stored values are rescaled, and to Hounsfield units if a CT."""
     phase: tuple[bytes, ...]
-    """Values of PHASE_TAGS."""
+    """Values of PHASE_TAGS, then the frame's index in each dimension."""
     acquired: bytes
     """Date of the acquisition, for PET."""
     digest: bytes
@@ -128,16 +132,21 @@ class Shared:
     def of(self, header: Header) -> Common:
         """The Common of a header."""
         elements = header.elements
-        key = (header.big, *[_hashable(elements.get(tag)) for tag in _COMMON_TAGS])
+        key = (header.big, *[_bytes(elements.get(tag)) for tag in _COMMON_TAGS])
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = _common(header)
         return found
 
     def phase(self, header: Header) -> tuple[bytes, ...]:
-        """The values of PHASE_TAGS."""
+        """The values of PHASE_TAGS and the indices in each dimension."""
         elements = header.elements
-        phase = tuple([_bytes(elements.get(tag)) for tag in PHASE_TAGS])
+        longest = 4 * DIMENSIONS_AT_MOST
+        indices = _bytes(elements.get(Tag.DIMENSIONS))[:longest].ljust(longest, b"\0")
+        phase = (
+            *[_bytes(elements.get(tag)) for tag in PHASE_TAGS],
+            *[indices[at : at + 4] for at in range(0, longest, 4)],
+        )
         return self._phases.setdefault(phase, phase)
 
 
@@ -146,6 +155,8 @@ def frames_of(path: Path, header: Header, shared: Shared) -> Iterator[Frame]:
     count = max(int(header.number(Tag.FRAMES) or 1), 1)
     groups = header.items(Tag.FRAME_GROUPS)
     if not groups:
+        if count > 1:  # one position cannot be that of all frames
+            header = header.within({**header.elements, Tag.POSITION: b""})
         yield _frame(path, header, shared, 1, count)
         return
     if len(groups) != count or count > _FRAMES_AT_MOST:
@@ -164,7 +175,7 @@ def _flat(item: Elements) -> Elements:
     """The elements of a functional group's macros, without their sequences."""
     flat: Elements = {}
     for tag, value in item.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and tag != Tag.RADIOPHARMACEUTICAL:
             for inner in value:
                 flat.update(_flat(inner))
         else:
@@ -187,7 +198,7 @@ def _frame(path: Path, header: Header, shared: Shared, number: int, count: int) 
         position=(position[0], position[1], position[2]) if len(position) == 3 else None,
         slope=_rescale(header, Tag.RESCALE_SLOPE, 1.0),
         intercept=_rescale(header, Tag.RESCALE_INTERCEPT, 0.0),
-        rescaled=bool(header.raw(Tag.RESCALE_SLOPE)),
+        rescaled=bool(header.raw(Tag.RESCALE_SLOPE)) and header.raw(Tag.RESCALE_TYPE) in _HU,
         phase=shared.phase(header),
         acquired=header.raw(Tag.ACQUISITION_DATE),
         digest=header.digest,
@@ -235,7 +246,3 @@ def _common(header: Header) -> Common:
 
 def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else b""
-
-
-def _hashable(value: object) -> object:
-    return value if isinstance(value, bytes) else None

@@ -27,6 +27,8 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
+_FILE_AT_MOST = 20 << 30
+"""More than all voxels of the largest scan; comparing and hashing must end."""
 _HEADER_AT_MOST = 64 << 20
 _HASHED_AT_MOST = 16 << 20
 _SAMPLE = 4096
@@ -123,6 +125,8 @@ def _header(file: OpenFile) -> Header:
     head = file.read_at(0, WINDOW)
     if not looks_like_dicom(head):
         raise Damaged("neither a DICOM preamble nor a data set at its beginning")
+    if file.size > _FILE_AT_MOST:
+        raise Damaged(f"{file.size:,} bytes are more than any image needs")
     meta, begin = _meta(head, 132 if head[128:132] == b"DICM" else 0)
     syntax = meta.get(Tag.TRANSFER_SYNTAX, b"").strip(b" \0").decode("latin-1")
     if begin + 8 > file.size:

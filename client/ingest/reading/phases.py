@@ -13,10 +13,12 @@ from fedvox.client.ingest.reading.frames import Frame
 from fedvox.client.ingest.reading.geometry import SAME_PLACE_MM, axes_of, positions_of
 from fedvox.client.ingest.reading.header import DEFLATED
 from fedvox.client.ingest.reading.source import Inflated, Source, opened
-from fedvox.client.ingest.reading.tags import PHASE_TAGS, Tag
+from fedvox.client.ingest.reading.tags import DIMENSIONS_AT_MOST, PHASE_TAGS, Tag
 from fedvox.client.ingest.reasons import Quarantined, Reason
 
-_TIMES = (Tag.ACQUISITION_DATETIME, Tag.ACQUISITION_TIME, Tag.CONTENT_TIME)
+_TIMES = (Tag.FRAME_ACQUIRED, Tag.ACQUISITION_DATETIME, Tag.ACQUISITION_TIME, Tag.CONTENT_TIME)
+_TRIGGER = PHASE_TAGS.index(Tag.TRIGGER_TIME)
+_ATTRIBUTES = len(PHASE_TAGS) + DIMENSIONS_AT_MOST
 _BLOCK = 1 << 20
 
 Placed = tuple[int, Frame]
@@ -66,11 +68,11 @@ def _parted(placed: list[Placed], first: int) -> list[list[Placed]] | None:
     if repeats == 1:
         return [placed]
     for complete in (True, False):
-        for index in range(first, len(PHASE_TAGS)):
+        for index in range(first, _ATTRIBUTES):
             parts = _by_value(placed, index)
             if _is_good(parts, placed, repeats, complete):
                 return _each_parted(parts, index + 1) or _by_time(placed)
-    return _by_time(placed)
+    return _by_time(placed) or _by_trigger(placed)
 
 
 def _each_parted(parts: Sequence[list[Placed]], first: int) -> list[list[Placed]] | None:
@@ -115,6 +117,22 @@ def _by_time(placed: Sequence[Placed]) -> list[list[Placed]] | None:
         if ends[0][0] and apart and all(_repeats(part) == 1 for part in rounds):
             return rounds
     return None
+
+
+def _by_trigger(placed: Sequence[Placed]) -> list[list[Placed]] | None:
+    """The first, second, ... of every place by the time since the heart's beat, which differs from
+    place to place as the heart's rate does."""
+    counts = set(_counts(placed).values())
+    try:
+        moments = {id(frame): float(frame.phase[_TRIGGER]) for _, frame in placed}
+    except ValueError:
+        return None
+    distinct = {(place, moments[id(frame)]) for place, frame in placed}
+    if len(counts) > 1 or len(distinct) < len(placed):
+        return None
+    ordered = sorted(placed, key=lambda item: (item[0], moments[id(item[1])]))
+    phases_here = counts.pop()
+    return [ordered[phase::phases_here] for phase in range(phases_here)]
 
 
 def _without_copies(placed: Sequence[Placed]) -> tuple[list[Placed], list[Frame]]:

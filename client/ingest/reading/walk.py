@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ def walk(paths: Iterable[Path]) -> Walked:
             detail = error.strerror or str(error)
             walked.asides.append(SetAside(Reason.UNREADABLE, (path,), detail))
     return walked
+
+
+def real(path: Path) -> Path:
+    """Where a path leads. Never raises, as Path.resolve does where links lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _entries(folder: Path) -> Iterator[Path]:

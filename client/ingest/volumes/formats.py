@@ -6,22 +6,25 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.volumes import gipl, metaimage, nifti, nrrd, payload, vti
-from fedvox.client.ingest.volumes.raster import Header, Raster
+from fedvox.client.ingest.volumes.raster import Header, Raster, check_header
 
-SUFFIXES = (
-    ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl.gz", ".gipl", ".vti",
-    ".png", ".jpeg", ".jpg", ".tiff", ".tif",
+VOLUMES = (
+    ".nii.gz", ".nii", ".hdr.gz", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl.gz", ".gipl",
+    ".vti",
 )  # fmt: skip
-"""Of files that hold an image, the longer before the shorter."""
+"""How files of volumes end, the longer before the shorter."""
+SUFFIXES = (*VOLUMES, ".png", ".jpeg", ".jpg", ".tiff", ".tif")
+"""Those, and how pictures end."""
 _HEAD_BYTES = 4096
 _LONGEST_HEADER = 540
 """Of the formats that are also gzipped."""
 _GZIP = b"\x1f\x8b"
+_DETACHED = ("nifti", "nrrd", "metaimage")
+"""Formats whose voxels may be in another file."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +34,21 @@ class Format:
     name: str
     is_one: Callable[[bytes], bool]
     """By the first bytes, inflated."""
+    header: Callable[[Path], Header]
+    """What the file declares."""
     read: Callable[[Path], Raster]
 
 
-def _read(header: Callable[[Path], Header], path: Path) -> Raster:
-    try:
-        declared = header(path)
-    except OSError as error:
-        raise Quarantined(Reason.UNREADABLE, f"{path.name}: {error.strerror}") from None
-    return payload.read_raster(declared)
+def _format(name: str, is_one: Callable[[bytes], bool], header: Callable[[Path], Header]) -> Format:
+    return Format(name, is_one, header, lambda path: payload.read_raster(header(path)))
 
 
 FORMATS = (
-    Format("nifti", nifti.is_nifti, partial(_read, nifti.read_header)),
-    Format("nrrd", nrrd.is_nrrd, partial(_read, nrrd.read_header)),
-    Format("metaimage", metaimage.is_metaimage, partial(_read, metaimage.read_header)),
-    Format("gipl", gipl.is_gipl, partial(_read, gipl.read_header)),
-    Format("vti", vti.is_vti, vti.read_raster),
+    _format("nifti", nifti.is_nifti, nifti.read_header),
+    _format("nrrd", nrrd.is_nrrd, nrrd.read_header),
+    _format("metaimage", metaimage.is_metaimage, metaimage.read_header),
+    _format("gipl", gipl.is_gipl, gipl.read_header),
+    Format("vti", vti.is_vti, vti.read_header, vti.read_raster),
 )
 
 
@@ -72,10 +73,39 @@ def head_of(path: Path) -> bytes:
 
 def read_volume(path: Path) -> Raster:
     """The voxels of a file in any of the formats; what it is, its content says."""
+    form = _form(path)
+    try:
+        return form.read(path)
+    except OSError as error:
+        raise Quarantined(Reason.UNREADABLE, f"{path.name}: {error.strerror}") from None
+
+
+def read_header(path: Path) -> Header:
+    """Size and geometry of a file in any of the formats, and where its voxels are."""
+    form = _form(path)
+    try:
+        return check_header(form.header(path))
+    except OSError as error:
+        raise Quarantined(Reason.UNREADABLE, f"{path.name}: {error.strerror}") from None
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file, and the one beside it that holds its voxels where there is one."""
+    form = format_of(head_of(path))
+    if form is None or form.name not in _DETACHED:
+        return (path,)
+    try:
+        voxels = form.header(path).path
+    except (Quarantined, OSError):  # reading it will say what is wrong
+        return (path,)
+    return (path,) if voxels == path else (path, voxels)
+
+
+def _form(path: Path) -> Format:
     form = format_of(head_of(path))
     if form is None:
         raise Quarantined(Reason.UNREADABLE, f"{path.name}: not a volume, or cut short")
-    return form.read(path)
+    return form
 
 
 def stem(path: Path | str) -> str:

@@ -1,7 +1,8 @@
-"""NIfTI-1 and NIfTI-2 in one file, plain or gzipped."""
+"""NIfTI-1 and NIfTI-2, in one file or in a pair of header and image, plain or gzipped."""
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from fedvox.client.ingest.scan import Affine
 from fedvox.client.ingest.volumes.payload import inflate
 from fedvox.client.ingest.volumes.raster import ASSUMED_GEOMETRY, Header
 
-_SIZE = {348: b"n+1\0", 540: b"n+2\0"}
-"""Length of the header by version, and the magic of a single file."""
+_SIZE = {348: (b"n+1\0", b"ni1\0"), 540: (b"n+2\0", b"ni2\0")}
+"""Length of the header by version, and the magic of a single file and of a pair."""
 _MAGIC_AT = {348: 344, 540: 4}
 _UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 """Metres, millimetres, micrometres; 0 is not said."""
@@ -26,7 +27,7 @@ def is_nifti(head: bytes) -> bool:
     size = _length(head)
     if not size or len(head) < _MAGIC_AT[size] + 4:
         return False
-    return head[_MAGIC_AT[size] :][:4] == _SIZE[size]
+    return _magic(head) in _SIZE[size]
 
 
 def read_header(path: Path) -> Header:
@@ -39,15 +40,37 @@ def read_header(path: Path) -> Header:
             source.seek(0)
             head = bytes(inflate(source, 0, 540))
     if not is_nifti(head):
-        raise Quarantined(Reason.UNREADABLE, "not a NIfTI file, or one without its voxels")
+        raise Quarantined(Reason.UNREADABLE, "not a NIfTI file, or cut short")
     try:
-        return _header(path, _parse(head), packed)
+        if _magic(head) == _SIZE[_length(head)][1]:
+            image = _image_of(path)
+            return _header(image, _parse(head), _is_packed(image), least=0)
+        return _header(path, _parse(head), packed, least=_length(head))
     except (ValueError, KeyError, OverflowError, np.linalg.LinAlgError) as error:
         raise Quarantined(Reason.UNREADABLE, f"the NIfTI header makes no sense: {error}") from None
     except Exception as error:  # nibabel has errors of its own, which derive from Exception
         if type(error).__module__.startswith("nibabel"):
             raise Quarantined(Reason.UNREADABLE, f"the NIfTI header: {error}") from None
         raise
+
+
+def _magic(head: bytes) -> bytes:
+    return head[_MAGIC_AT[_length(head)] :][:4]
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as source:
+        return source.read(2) == _GZIP
+
+
+def _image_of(path: Path) -> Path:
+    """The file beside a header that its voxels are in."""
+    name = re.sub(r"\.hdr(\.gz)?$", "", path.name, flags=re.IGNORECASE)
+    beside = (path.with_name(name + suffix) for suffix in (".img", ".img.gz", ".IMG"))
+    found = next((image for image in beside if image.is_file()), None)
+    if found is None:
+        raise Quarantined(Reason.UNREADABLE, f"{name}.img: the file with the voxels is not there")
+    return found
 
 
 def _length(head: bytes) -> int:
@@ -68,7 +91,7 @@ def _parse(head: bytes) -> Any:
     return kind(head[:size], check=False)
 
 
-def _header(path: Path, header: Any, packed: bool) -> Header:
+def _header(path: Path, header: Any, packed: bool, least: int) -> Header:
     shape = tuple(int(length) for length in header.get_data_shape())
     dtype = np.dtype(header.get_data_dtype())
     shape, axes = _axes(shape)
@@ -77,8 +100,8 @@ def _header(path: Path, header: Any, packed: bool) -> Header:
         dtype = np.dtype(np.uint8)
     if dtype.kind not in "iuf" or len(set(axes)) < len(axes) or dtype.itemsize > 8:
         raise Quarantined(Reason.UNREADABLE, f"voxels of type {dtype} are not read")
-    offset = int(header["vox_offset"]) or header.sizeof_hdr + 4
-    if offset < header.sizeof_hdr:
+    offset = int(header["vox_offset"]) or (least + 4 if least else 0)
+    if offset < least:
         raise Quarantined(Reason.UNREADABLE, "the voxels would begin within the header")
     slope, intercept = (float(header[key]) for key in ("scl_slope", "scl_inter"))
     coded = bool(header["sform_code"] or header["qform_code"])

@@ -17,9 +17,11 @@ from fedvox.client.ingest.volumes.raster import (
     lps_affine,
 )
 
-_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _MOST_PIXELS = 1 << 28
+_PHOTOMETRIC = 262
+"""TIFF's tag of what 0 stands for."""
 
 
 def is_picture(head: bytes) -> bool:
@@ -27,10 +29,15 @@ def is_picture(head: bytes) -> bool:
     return head.startswith(_MAGICS)
 
 
-def read_picture(path: Path, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> Raster:
-    """The pixels [channels, x, y, 1]; grey, or red, green and blue where these differ."""
+def read_picture(
+    path: Path, spacing_mm: tuple[float, float] = (1.0, 1.0), is_mask: bool = False
+) -> Raster:
+    """The pixels [channels, x, y, 1], upright; grey, or red, green and blue where these differ.
+
+    Of a mask with a palette the numbers of its colours; Quarantined where it has colours alone.
+    """
     try:
-        pixels = _pixels(path)
+        pixels = _pixels(path, is_mask)
     except Quarantined:
         raise
     except MemoryError:
@@ -43,27 +50,50 @@ def read_picture(path: Path, spacing_mm: tuple[float, float] = (1.0, 1.0)) -> Ra
     return Raster(voxels.transpose(0, 2, 1)[..., None], affine, flags=frozenset({ASSUMED_GEOMETRY}))
 
 
-def _pixels(path: Path) -> Array:
+def _pixels(path: Path, is_mask: bool) -> Array:
     from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a size that Pillow warns of is refused here
-        with Image.open(path, formats=_FORMATS) as picture:
+        # From an open file: by a file's name Pillow maps turned TIFFs, and gets their width wrong.
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 raise Quarantined(
                     Reason.TOO_LARGE, f"declares {picture.width} x {picture.height} pixels"
                 )
             if getattr(picture, "n_frames", 1) > 1:
                 raise Quarantined(Reason.UNREADABLE, "several pages; save one picture a file")
-            return _grey_or_colour(picture)
+            pixels = _grey_or_colour(_upright(picture), is_mask)
+            if is_mask and pixels.ndim == 3:
+                detail = "the mask is in colour; save it with one number a structure"
+                raise Quarantined(Reason.LABEL_VALUE, detail)
+            return pixels
 
 
-def _grey_or_colour(picture: Any) -> Array:
+def _upright(picture: Any) -> Any:
+    """As it was meant to be looked at; TIFFs are turned when they are loaded."""
+    from PIL import ImageOps
+
+    picture.load()
+    return picture if picture.format == "TIFF" else ImageOps.exif_transpose(picture)
+
+
+def _grey_or_colour(picture: Any, is_mask: bool) -> Array:
+    if is_mask and picture.mode == "P":
+        return np.asarray(picture)
     if picture.mode in ("P", "PA", "CMYK", "YCbCr", "RGBA", "RGBX", "LAB", "HSV"):
         picture = picture.convert("RGB")
     elif picture.mode in ("1", "LA", "La"):
         picture = picture.convert("L")
     pixels = np.asarray(picture)
+    if _is_inverted(picture):
+        pixels = np.iinfo(pixels.dtype).max - pixels
     if pixels.ndim == 3 and not np.ptp(pixels, axis=2).any():
         return pixels[..., 0]  # grey that was saved as colour
     return pixels
+
+
+def _is_inverted(picture: Any) -> bool:
+    """Whether 0 is white and Pillow, which turns such TIFFs of 8 bits, has left it so."""
+    tags = getattr(picture, "tag_v2", {})
+    return picture.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0

@@ -75,6 +75,11 @@ class Header:
         x, y, z = (self.shape[self.axes.index(axis)] if axis in self.axes else 1 for axis in "xyz")
         return x, y, z
 
+    @property
+    def channels(self) -> int:
+        """How many numbers a voxel has."""
+        return self.shape[self.axes.index("c")] if "c" in self.axes else 1
+
 
 @dataclass(frozen=True)
 class Raster:

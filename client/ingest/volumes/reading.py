@@ -12,7 +12,7 @@ import numpy as np
 
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import PLANAR, Findings, Scan, ScanRef, SetAside, Voxels
-from fedvox.client.ingest.volumes.formats import format_of, head_of, read_volume, stem
+from fedvox.client.ingest.volumes.formats import files_of, format_of, head_of, read_volume, stem
 from fedvox.client.ingest.volumes.naming import Named, named
 from fedvox.client.ingest.volumes.people import About, about
 from fedvox.client.ingest.volumes.pictures import is_picture, read_picture
@@ -24,6 +24,8 @@ _TABLES = (".csv", ".tsv")
 _BESIDE = (".json", ".raw", ".zraw", ".bval", ".bvec")
 """Files that others refer to and that are not recognised by what is in them."""
 _BLOCK = 1 << 20
+_MOST_FILE_BYTES = 5 << 30
+"""More than any image that is read has, whatever the format."""
 _INT16 = np.iinfo(np.int16)
 
 
@@ -91,6 +93,8 @@ def content_hash(paths: Iterable[Path], *said: object) -> str:
     digest = sha256(repr(said).encode())
     for path in paths:
         try:
+            if path.stat().st_size > _MOST_FILE_BYTES:
+                raise Quarantined(Reason.TOO_LARGE, "a file of more than 5 GiB is not read")
             with path.open("rb") as source:
                 while block := source.read(_BLOCK):
                     digest.update(block)
@@ -123,8 +127,7 @@ def _ref(image: Named, tables: Sequence[Table], repeated: frozenset[str]) -> Sca
             "no table names this picture; list it in a .csv with the columns file and patient",
         )
     known = about(image, above, repeated)
-    voxels = path.with_suffix(".raw"), path.with_suffix(".zraw")
-    files = (path, *(v for v in voxels if path.suffix.lower() == ".mhd" and v.is_file()))
+    files = files_of(path)
     return ScanRef(
         reader=NAME,
         kind=known.modality,
@@ -146,14 +149,15 @@ def _as_image(raster: Raster) -> tuple[Voxels, bool]:
             return voxels.astype(np.int16), False
         return voxels.astype(np.float32), False
     with np.errstate(over="ignore"):  # beyond float32 is infinity, and handled as that
-        return _finite(voxels.astype(np.float32))
+        return finite(voxels.astype(np.float32))
 
 
-def _finite(image: Array) -> tuple[Voxels, bool]:
-    """NaN and infinity, which mask what was not imaged, become the lowest value there is."""
-    finite = np.isfinite(image)
-    if finite.all():
+def finite(image: Array) -> tuple[Voxels, bool]:
+    """NaN and infinity, which mask what was not imaged, become the lowest value there is; and
+    whether there were any."""
+    known = np.isfinite(image)
+    if known.all():
         return image, False
-    if not finite.any():
+    if not known.any():
         raise Quarantined(Reason.NOT_FINITE, "no voxel of the image is a finite number")
-    return np.where(finite, image, image[finite].min()), True
+    return np.where(known, image, image[known].min()), True

@@ -6,7 +6,8 @@ VTK names no patient axes. Positions are taken as pointing left, back and up, as
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,18 +47,30 @@ def is_vti(head: bytes) -> bool:
 
 def read_raster(path: Path) -> Raster:
     """The voxels, which lie in the XML itself or after it."""
-    try:
+    with _sense():
         document = read_document(path)
         array, of_points = _array(document)
         header = check_header(_header(path, document, array, of_points))
         numbers = read_array(document, array, header.dtype, header.count)
-    except OSError as error:
-        raise Quarantined(Reason.UNREADABLE, f"{path.name}: {error.strerror}") from None
+    return Raster(arrange(numbers, header), header.affine, flags=header.flags)
+
+
+def read_header(path: Path) -> Header:
+    """What the file declares."""
+    with _sense():
+        document = read_document(path)
+        return _header(path, document, *_array(document))
+
+
+@contextmanager
+def _sense() -> Iterator[None]:
+    """What a file leads to that makes none, as a quarantine."""
+    try:
+        yield
     except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise Quarantined(Reason.UNREADABLE, f"the VTI file makes no sense: {error}") from None
     except MemoryError:
         raise Quarantined(Reason.TOO_LARGE, "more voxels than this machine has memory") from None
-    return Raster(arrange(numbers, header), header.affine, flags=header.flags)
 
 
 def _array(document: Document) -> tuple[Element, bool]:

@@ -117,5 +117,4 @@ def complete(model: nn.Module, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def sample_losses(loss: Loss, output: Tensor, labels: Tensor) -> Tensor:
     """[samples] the loss of each sample by itself, so that no loss can mix patients."""
-    every = range(len(output))
-    return torch.stack([loss(output[at : at + 1], labels[at : at + 1]) for at in every])
+    return torch.stack([loss(*one) for one in zip(output.split(1), labels.split(1), strict=True)])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fedvox.client.training.private.clipping import (
@@ -14,7 +16,6 @@ from fedvox.client.training.private.clipping import (
     clip_and_add,
     complete,
     nothing,
-    sample_losses,
 )
 from fedvox.client.training.private.contraction import Way
 from fedvox.client.training.private.owners import owners_of
@@ -42,7 +43,42 @@ class LayersEngine:
         with recording(self.model, tape):
             with self.autocast():
                 output = self.model(owners.sorted(images))
-            losses = sample_losses(self.loss, output, owners.sorted(labels)) * owners.shares
-            losses.sum().backward()  # type: ignore[no-untyped-call]
+            losses, start = _losses(self.loss, output, owners.sorted(labels), owners.shares)
+            del output  # of which the backward pass needs nothing but the gradient
+            start.backward()  # type: ignore[no-untyped-call]
         sums, norms = clip_and_add(tape.gather(), clip_norm, patients, images.device)
-        return ClippedSum(complete(self.model, sums), norms, owners.totals(losses.detach()))
+        return ClippedSum(complete(self.model, sums), norms, owners.totals(losses))
+
+
+def _losses(loss: Loss, output: Tensor, labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """[samples] losses, each of one sample by itself and times its share, and where their backward
+    pass starts.
+
+    What the loss lays out on its way is let go sample by sample.
+    """
+    losses, gradient = torch.zeros_like(shares), torch.zeros_like(output)
+    maps = zip(output.detach().split(1), labels.split(1), strict=True)
+    for at, (image, label) in enumerate(maps):
+        value = loss(image.requires_grad_(), label) * shares[at]
+        losses[at] = value.detach()
+        if value.requires_grad:
+            (gradient[at : at + 1],) = torch.autograd.grad(value, image)
+    start: Tensor = _Known.apply(output, gradient)  # type: ignore[no-untyped-call]
+    return losses, start
+
+
+class _Known(torch.autograd.Function):
+    """Where a backward pass starts with a gradient that is known."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, gradient: Tensor) -> Tensor:
+        """Nothing but a handle."""
+        ctx.gradient = gradient
+        return output.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Hands the gradient on and keeps none of it."""
+        gradient: Tensor = ctx.gradient
+        del ctx.gradient
+        return gradient, None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,15 @@ from torch import Tensor
 from fedvox.client.training.private.ziggurat import decide, first_try
 
 _UNIT = 2.0**-53
+_KEY_WORDS = 4
 BLOCK = 1 << 15
 """Numbers drawn at once: they fit into a processor's cache, and torch does not yet share out work
 on so few. Threads would wait for each other ten times a block, and long where a core is busy."""
 
+_ZEROS = memoryview(bytes(8 * BLOCK))
+
 Floats = npt.NDArray[np.float64]
+Bytes = npt.NDArray[np.uint8]
 
 
 class Noise:
@@ -33,12 +38,15 @@ class Noise:
 
     def __init__(self, key: bytes) -> None:
         self._stream: CipherContext = Cipher(AES(key), CTR(bytes(16))).encryptor()
-        self._zeros = bytes(8 * BLOCK)
         # The cipher wants room for one of its own blocks more than it writes.
-        self._words = bytearray(8 * BLOCK + 15)
+        self._words = np.empty(8 * BLOCK + 15, np.uint8)
 
     def __reduce__(self) -> str:
         raise TypeError("noise is never written down: who has its key can take it away again")
+
+    def branch(self) -> Self:
+        """A stream of its own, for another thread; its key is drawn from this one."""
+        return type(self)(self._drawn(_KEY_WORDS)[: 8 * _KEY_WORDS].tobytes())
 
     def uniform(self, count: int) -> Floats:
         """Numbers in [0, 1), of 53 random bits each."""
@@ -64,9 +72,9 @@ class Noise:
             decide(out.numpy(), np.concatenate(places), np.concatenate(layers), self.uniform)
         return out
 
-    def _drawn(self, count: int) -> bytearray:
+    def _drawn(self, count: int) -> Bytes:
         """The next words of the stream; they stand there until more are drawn."""
-        self._stream.update_into(memoryview(self._zeros)[: 8 * count], self._words)
+        self._stream.update_into(_ZEROS[: 8 * count], self._words)
         return self._words
 
 

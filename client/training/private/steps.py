@@ -15,7 +15,7 @@ from fedvox.client.training.device import Device
 from fedvox.client.training.private.clipping import GradientEngine, nothing, trainable
 from fedvox.client.training.private.measured import Measured
 from fedvox.client.training.private.noise import Noise
-from fedvox.client.training.private.noised import add_noise, as_gradients, in_one
+from fedvox.client.training.private.noised import add_sums, as_gradients, in_one, noisy_mean
 from fedvox.client.training.private.sampling import in_portions, poisson_draw
 from fedvox.common.arrays import Arrays
 from fedvox.common.privacy.adaptive_clip import (
@@ -102,18 +102,21 @@ class PrivateSteps:
         for portion in in_portions(drawn, sizes, limit):
             images, labels, owner = self._samples(portion, step)
             found = self.engine.clipped_sum(images, labels, owner, len(portion), self.clip_norm)
-            part = in_one(found.sums, weights)
-            summed = part if summed is None else summed.add_(part)
+            if summed is None:
+                summed = in_one(found.sums, weights)
+            else:
+                add_sums(summed, found.sums, weights)
             losses.append(found.losses)
             norms.append(found.norms)
         split = self._split()
         if summed is None:
             summed = in_one(nothing(self.model, self.device.torch_device).sums, weights)
-        added = add_noise(summed, self.noise, split.gradient * self.clip_norm)
+        deviation = split.gradient * self.clip_norm
+        added = noisy_mean(summed, self.noise, deviation, self._expected())
         self.measured.step(
             len(drawn), added.clean_norm, added.noise_norm, len(summed), self.clip_norm
         )
-        as_gradients(weights, summed, self._expected())
+        as_gradients(weights, summed)
         if self.study.privacy.adaptive_clip:
             self._adapt(torch.cat(norms) if norms else torch.zeros(0), split)
         return torch.cat(losses).mean() if losses else torch.zeros(())

@@ -26,6 +26,9 @@ def level(home: Path, name: str) -> tuple[Level, str]:
         ("policy.toml", 0o666),
         ("identity/chain.pem", 0o646),
         ("identity", 0o777),
+        ("data", 0o755),
+        ("data", 0o720),
+        ("pacs", 0o701),
     ],
 )
 def test_what_others_may_read_or_change_is_red(tmp_path: Path, path: str, mode: int) -> None:
@@ -35,6 +38,9 @@ def test_what_others_may_read_or_change_is_red(tmp_path: Path, path: str, mode: 
     for name in ("identity/pseudonym.key", "policy.toml"):
         (home / name).touch()
         (home / name).chmod(0o600)
+    for name in ("data", "pacs"):
+        (home / name).mkdir(mode=0o700, exist_ok=True)
+        (home / name).chmod(0o750)  # a group that a person made may read
     assert level(home, "permissions")[0] is Level.GREEN
     (home / path).chmod(mode)
     found, text = level(home, "permissions")

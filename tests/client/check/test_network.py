@@ -99,6 +99,9 @@ def test_addresses_that_do_not_answer(running: LocalConsortium) -> None:
     dead = f"127.0.0.1:{free_port()}"
     found = levels(moved(running, dead))
     assert found["network.tcp"] is found["network.tls"] is Level.RED
+    visit = moved(running, dead)
+    (line,) = look_at(visit, [check for check in network.CHECKS if check.name == "network.tls"])
+    assert "network.tcp first" in line.finding.remedy  # not: somebody opens TLS
     found = levels(moved(running, dead, good))
     assert found["network.tcp"] is found["network.tls"] is Level.YELLOW
     found = levels(moved(running, "no-such-host.invalid:443"))
@@ -110,7 +113,9 @@ def test_another_consortium_is_not_ours(running: LocalConsortium, tmp_path: Path
     with serving(new_consortium(tmp_path / "other", port), port):
         visit = moved(running, f"127.0.0.1:{port}")
         found = levels(visit)
+        (line,) = look_at(visit, [check for check in network.CHECKS if check.name == "network.tls"])
     assert found["network.tcp"] is Level.GREEN and found["network.tls"] is Level.RED
+    assert "something between opens TLS" in line.finding.remedy
 
 
 def test_a_proxy_that_is_dead_or_none(running: LocalConsortium) -> None:

@@ -1,5 +1,6 @@
 """`fedvox site cohort`: the policy, the charge, the file."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from command import fedvox
 from datasets import PATIENTS, dataset
 from trainers import give_identity, new_home
 
+from fedvox.client.dataset.dataset import Dataset
 from fedvox.client.ledger.places import places
 from fedvox.client.ledger.summary import summarise
 from fedvox.client.ledger.verify import look
@@ -87,3 +89,26 @@ def test_what_makes_no_sense_is_told(home: Path) -> None:
     assert "--classes" in fedvox(*words, "--classes", "a,b").err
     allow(home)
     assert "did you mean 'mueller'" in fedvox(*words[:3], "muller", *words[4:]).err
+
+
+def test_what_stands_for_the_version_can_only_be_made_by_the_site(home: Path) -> None:
+    """The fingerprint is a hash over images: whoever has them could find out who is in it."""
+    allow(home)
+    version = Dataset.open(home, "mueller").version
+    names = []
+    for _ in range(2):
+        said = fedvox("site", "cohort", "--dataset", "mueller", "--home", home)
+        assert said.status == 0, said.err
+        told = read_summary(home / "cohort" / "mueller.json")
+        names.append(told.dataset)
+        text = told.text()
+        for guess in (
+            version.fingerprint,
+            hashlib.sha256(version.fingerprint.encode()).hexdigest(),
+        ):
+            assert guess[:24] not in text
+        (home / "cohort" / "mueller.json").unlink()
+    assert names[0] == names[1]  # the same version is the same
+    (home / "identity" / "pseudonym.key").write_text("0" * 64 + "\n")
+    fedvox("site", "cohort", "--dataset", "mueller", "--home", home)
+    assert read_summary(home / "cohort" / "mueller.json").dataset != names[0]

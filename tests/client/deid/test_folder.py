@@ -100,6 +100,29 @@ def test_the_files_are_sound_to_another_reader(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def test_where_the_patient_was_goes_and_what_the_dictionary_does_not_know(tmp_path: Path) -> None:
+    (ds,) = datasets(Series(1))
+    ds.GPSLatitude, ds.GPSLongitude, ds.GPSAltitude = ["50", "56", "51.2"], ["6", "57", "12"], "37"
+    ds.GPSLatitudeRef, ds.GPSTrack = "N", "12.5"
+    ds.add_new(0x00100041, "CS", "SHE")  # newer than the dictionary
+    ds.add_new(0x00100047, "DS", "1234")
+    write(tmp_path / "in", [ds])
+    deid(tmp_path / "in", tmp_path / "out", Options(device=True, patient=True, dates=True))
+    (made,) = written(tmp_path / "out")
+    assert not [element.name for element in made if "GPS" in element.keyword]
+    assert Tag(0x00100041) not in made and Tag(0x00100047) not in made
+
+
+def test_a_code_that_holds_the_patients_name_is_removed_not_replaced(tmp_path: Path) -> None:
+    (ds,) = datasets(Series(1))
+    ds.PatientName, ds.PresentationIntentType, ds.AcquisitionType = "Brown^Ann", "BROWN", "SPIRAL"
+    write(tmp_path / "in", [ds])
+    deid(tmp_path / "in", tmp_path / "out")
+    (made,) = written(tmp_path / "out")
+    assert "PresentationIntentType" not in made
+    assert made.AcquisitionType == "SPIRAL"
+
+
 def test_references_between_files_still_fit(tmp_path: Path) -> None:
     first, second = datasets(Series(2))
     item = Dataset()

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from command import fedvox
 from planted import Planted, planted_export
+from trainers import give_identity
 
 from fedvox.client.dataset.dataset import Dataset
 from fedvox.client.dataset.places import Place
+from fedvox.client.policy.signature import policy_file, sign_policy
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,9 @@ def test_none_is_in_the_store_nor_in_what_is_said(
 ) -> None:
     folder, planted = export
     caplog.set_level(logging.DEBUG)
+    give_identity(tmp_path / "home")
+    policy_file(tmp_path / "home").write_text("[store]\nkeep = ['age', 'sex']\n")
+    sign_policy(tmp_path / "home")
     words = ["--home", tmp_path / "home", "--dataset", "d"]
     said = [fedvox("site", "ingest", folder, *words, "--keep", "age", "--keep", "sex", "--json")]
     assert json.loads(said[0].out)["ingested"] == 1

@@ -248,6 +248,40 @@ def test_a_revoked_site_that_is_invited_again_needs_a_new_key(
     assert len(list(home.glob("audit*.jsonl"))) == 2
 
 
+def test_a_new_key_needs_a_kit_of_its_own(hub: Consortium, kit: Kit, home: Path) -> None:
+    first = join(home, kit, Wish())
+    with pytest.raises(InputError, match="a kit is good for one key"):
+        join(home, kit, Wish(new_key=True))
+    assert join(home, kit, Wish()).fingerprint == first.fingerprint
+
+
+def test_a_new_key_that_was_refused_is_not_the_next_one(
+    hub: Consortium, kit: Kit, home: Path
+) -> None:
+    first = join(home, kit, Wish())
+    replaced = invite(hub.authority, kit.site, again=True)
+    newest = invite(hub.authority, kit.site, again=True)
+    with pytest.raises(EnrolmentRefused, match="replaced"):
+        join(home, replaced, Wish(new_key=True))
+    assert not (home / "identity/joining.pem").exists()
+    assert join(home, newest, Wish()).fingerprint == first.fingerprint
+
+
+def test_whoever_joins_with_a_new_key_is_told_that_the_policy_must_be_signed_again(
+    hub: Consortium, kit: Kit, home: Path, tmp_path: Path
+) -> None:
+    kit.write(tmp_path / "first.kit")
+    assert "NOTHING RUNS" not in fedvox("site", "join", tmp_path / "first.kit", "--home", home).out
+    for what in ("init", "sign"):
+        assert fedvox("site", "policy", what, "--home", home).status == 0
+    invite(hub.authority, kit.site, again=True).write(tmp_path / "second.kit")
+    words = ("site", "join", tmp_path / "second.kit", "--home", home)
+    said = fedvox(*words, "--new-key").out
+    assert "NOTHING RUNS YET" in said and "policy sign" in said
+    fedvox("site", "policy", "sign", "--home", home)
+    assert "NOTHING RUNS" not in fedvox(*words).out
+
+
 def through(proxy: str, authority: Path | None = None) -> Wish:
     return Wish(proxy=proxy, proxy_ca=str(authority) if authority else None)
 

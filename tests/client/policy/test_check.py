@@ -79,12 +79,13 @@ def test_every_rule_of_the_file_is_looked_at() -> None:
     }
     elsewhere = {
         "studies.admit",  # admits()
+        "store.keep",  # `fedvox site ingest --keep`
         "cohort.release",  # `fedvox site cohort`
         "cohort.least_cell",
         "when.days",  # with when.hours
         "privacy.most_epsilon_life",  # the ledger's caps
         "privacy.figures",  # at the release
-        "resources.gpu_share",  # when the trainer starts
+        "resources.gpu_share",  # before each piece of work
     }
     assert keys - verdicts == elsewhere
 

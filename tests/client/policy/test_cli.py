@@ -113,13 +113,13 @@ def test_what_was_done_and_sent_is_counted(home: Path) -> None:
 
 
 def test_now_says_what_runs_only_while_it_does(home: Path) -> None:
-    assert "not running" in fedvox("site", "now", "--home", home).out
+    assert "DOES NOT RUN" in fedvox("site", "now", "--home", home).out
     (home / "run").mkdir()
     write_now(
         home, Now(pid=2**22 + 1, started="2026-11-21T10:00:00", site="berlin", study="phantom")
     )
     said = fedvox("site", "now", "--home", home)
-    assert "the trainer is not running" in said.out
+    assert "THE TRAINER DOES NOT RUN" in said.out
     assert "nothing has left this site" in said.out
     assert "waiting for a person: phantom" in said.out
     told = last_json(fedvox("site", "now", "--home", home, "--json").out)

@@ -1,15 +1,20 @@
 """One contract out of several sites."""
 
 import math
+import random
+from collections import Counter
 
 import pytest
 from cohorts import site
 
-from fedvox.common.cohort.summary import LabelCount
+from fedvox.common.cohort.axes import NUMBERS, WORDS
+from fedvox.common.cohort.summary import LabelCount, Summary
 from fedvox.common.errors import InputError
+from fedvox.common.study import parse_study
 from fedvox.server.cohort.labels import labels_of
 from fedvox.server.cohort.pool import pool_of
 from fedvox.server.cohort.propose import propose
+from fedvox.server.cohort.write import study_text
 
 
 def test_sites_alike() -> None:
@@ -72,11 +77,11 @@ def test_labels_at_odds_are_named_and_the_many_decide() -> None:
         site("c", labels={1: "tumour", 2: "liver", 9: "stent"}),
     ])  # fmt: skip
     found = labels_of(pool)
-    assert found.classes == ("background", "liver", "tumour", "stent")
-    assert found.label_map == {"0": 0, "1": 1, "2": 2, "9": 3}
+    assert found.classes == ("background", "liver", "tumour") and not found.label_map
     assert "value 1 is 'liver' at a, b, 'tumour' at c" in found.conflicts
     assert "'tumour' is value 1 at c, value 2 at a, b" in found.conflicts
-    assert len(found.conflicts) == 4
+    assert "value 9 is told of by c alone, and left out" in found.conflicts[-1]
+    assert len(found.conflicts) == 5
 
 
 def test_names_that_nobody_says_or_twice() -> None:
@@ -95,3 +100,73 @@ def test_classes() -> None:
     assert "class 'x' is told of by a alone" in found.labels.conflicts
     with pytest.raises(InputError, match="--task"):
         propose(pool_of([site("a", labels={}, task="none")]))
+
+
+def strange(seed: int) -> Summary:
+    """A site that says whatever it likes: histograms, labels, task, number of patients."""
+    rng = random.Random(seed)
+
+    def counts(cells: int) -> tuple[int, ...]:
+        found = [0] * cells
+        for _ in range(rng.randrange(4)):
+            found[rng.randrange(cells)] = rng.choice([5, 100, 10_000_000])
+        return tuple(found)
+
+    values = rng.sample([1, 2, 7, 255], rng.randrange(4))
+    labels = [LabelCount(value=v, name=rng.choice(["", "liver", "x"]), patients=50) for v in values]
+    if rng.random() < 0.5:
+        labels.append(LabelCount(name="y", patients=50))
+    return Summary(
+        site="strange", dataset="0" * 24, release="histograms", least_cell=5,
+        task=rng.choice(["segmentation", "classification", "none"]),
+        patients=rng.choice([0, 5, 10_000_000]),
+        words={name: counts(len(cells)) for name, cells in WORDS.items()},
+        numbers={name: counts(len(cells)) for name, cells in NUMBERS.items()},
+        labels=tuple(labels),
+    )  # fmt: skip
+
+
+def test_whatever_one_of_four_says_the_study_stays_that_of_the_others() -> None:
+    alike = [site(name) for name in "abc"]
+    expected = propose(pool_of(alike)).settings
+    for seed in range(400):
+        assert propose(pool_of([*alike, strange(seed)])).settings == expected, seed
+
+
+def test_sites_that_say_anything_are_told_and_never_a_traceback() -> None:
+    ended = Counter[str]()
+    for seed in range(0, 900, 3):
+        sites = [strange(seed + k).model_copy(update={"site": f"s{k}"}) for k in range(3)]
+        try:
+            found = propose(pool_of(sites[: 1 + seed % 3]))
+            ended["planned"] += len(found.settings["task.classes"]) > 1
+        except InputError as error:
+            ended[str(error)[:20]] += 1
+    assert ended["planned"] > 30 and len(ended) > 2
+
+
+def test_what_one_site_alone_tells_of_is_left_out_and_said() -> None:
+    def of(name: str, *classes: str) -> Summary:
+        told = tuple(LabelCount(name=word, patients=20) for word in classes)
+        return site(name, labels={}, task="classification").model_copy(update={"labels": told})
+
+    found = labels_of(pool_of([of("a", "x", "y"), of("b", "x", "y", "z"), of("c", "x", "y")]))
+    assert found.classes == ("x", "y")
+    assert found.conflicts == (
+        "class 'z' is told of by b alone, and left out; if it belongs to the study, add it to "
+        "task.classes",
+    )
+    few = pool_of([of("a", "x"), of("b", "x"), of("c", "z")])
+    with pytest.raises(InputError, match=r"two classes .* class 'z' is told of by c alone"):
+        labels_of(few)
+    by_hand = labels_of(few, "classification")
+    assert by_hand.classes == () and "write task.classes" in by_hand.conflicts[-1]
+
+
+def test_without_labels_a_task_that_was_asked_for_is_planned_for_people_to_complete() -> None:
+    told = pool_of([site(name, labels={}, task="none") for name in "abc"])
+    found = propose(told, "segmentation")
+    assert "task.classes" not in found.settings and found.settings["data.patch"]
+    text = study_text(told, found, "planned", {"data.source": "sites"})
+    assert "# TO SETTLE: the sites do not share the two classes" in text
+    assert parse_study(text).task.classes == ()

@@ -18,7 +18,7 @@ from fedvox.common.identity.names import Rank
 from fedvox.common.study import dump_study
 from fedvox.server.coordinator.api import MOST_BYTES, OperatorApi
 from fedvox.server.coordinator.operators import HEADER, Doorman, Forbidden, header_for
-from fedvox.server.coordinator.studies import Studies
+from fedvox.server.coordinator.studies import State, Studies
 
 
 @pytest.fixture(scope="module")
@@ -100,13 +100,21 @@ def test_the_api_lets_viewers_look_and_operators_act(authority: Authority, tmp_p
     door = doorman(authority, {"ann": Rank.OPERATOR, "eve": Rank.VIEWER})
     notes: list[tuple[str, dict[str, object]]] = []
     nodes = {"a": (True, "2026-01-01T00:00:00")}
+    studies = Studies(tmp_path)
     api = OperatorApi(
-        Studies(tmp_path), door, lambda: nodes, lambda kind, **fields: notes.append((kind, fields))
+        studies,
+        door,
+        lambda: nodes,
+        lambda kind, **fields: notes.append((kind, fields)),
+        lambda: ("a", "b"),
     )
 
-    def ask(who: object, method: str, path: str, body: bytes = b"") -> httpx.Response:
+    def ask(
+        who: object, method: str, path: str, body: bytes = b"", sites: str = ""
+    ) -> httpx.Response:
         def build() -> httpx.Request:
             headers = {HEADER: header_for(who, method, path, body)}  # type: ignore[arg-type]
+            headers |= {"fedvox-sites": sites} if sites else {}
             return httpx.Request(method, f"http://c{path}", content=body, headers=headers)
 
         return asyncio.run(_ask(api, build))
@@ -125,6 +133,58 @@ def test_the_api_lets_viewers_look_and_operators_act(authority: Authority, tmp_p
     kinds = [kind for kind, _ in notes]
     assert kinds == ["operator refused", "proposed", "operator refused", "start"]
     assert notes[1][1]["by"] == "ann"
+    other = dump_study(tiny("study.name=other")).encode()
+    typo = ask(ann, "POST", "/studies", other, sites="a,bb")
+    assert typo.status_code == 400 and "did you mean 'b'" in typo.json()["error"]
+    assert ask(ann, "POST", "/studies", other, sites=" b,a").json()["sites"][1]["name"] == "b"
+
+    assert "no result yet: it is queued" in ask(eve, "GET", "/studies/lungs/result").text
+    run = studies.run_folder("lungs")
+    (run / "checkpoints").mkdir(parents=True)
+    for name in ("rounds.jsonl", "study.toml", ".lock", "checkpoints/round-00001.safetensors"):
+        (run / name).write_text(name)
+    told = ask(eve, "GET", "/studies/lungs/result").json()
+    assert told == {"state": "queued", "files": ["study.toml", "rounds.jsonl"]}
+    assert ask(eve, "GET", "/studies/lungs/result/rounds.jsonl").text == "rounds.jsonl"
+    for name in (".lock", "checkpoints/round-00001.safetensors", "../record.json", "x"):
+        assert ask(eve, "GET", f"/studies/lungs/result/{name}").status_code >= 400, name
+
+
+def test_a_study_that_is_resumed_takes_sites_back_that_joined_again(
+    authority: Authority, tmp_path: Path
+) -> None:
+    import asyncio
+
+    ann = authority.operator("ann", Rank.OPERATOR, tmp_path / "ann.pem")
+    notes: list[tuple[str, dict[str, object]]] = []
+    members = {"a": (True, "")}
+    studies = Studies(tmp_path)
+    api = OperatorApi(
+        studies,
+        doorman(authority, {"ann": Rank.OPERATOR}),
+        lambda: members,
+        lambda kind, **fields: notes.append((kind, fields)),
+        lambda: (),
+    )
+    record = studies.propose(tiny("study.name=x"), "ann", ("a", "b"))
+    studies.set(record, sites=(), excluded=("a", "b"), state=State.FAILED, problem="all gone")
+
+    def resume() -> httpx.Response:
+        headers = {HEADER: header_for(ann, "POST", "/studies/x/resume", b"")}
+        request = httpx.Request("POST", "http://c/studies/x/resume", headers=headers)
+        return asyncio.run(_ask(api, lambda: request))
+
+    members.clear()
+    refused = resume()
+    assert refused.status_code == 400 and "invite one again first" in refused.text
+    assert studies.get("x").state is State.FAILED
+    members["b"] = (True, "")
+    told = resume().json()
+    assert told["state"] == "queued" and told["note"] == ""
+    assert {site["name"]: site["state"] for site in told["sites"]} == {
+        "b": "connected", "a": "revoked",
+    }  # fmt: skip
+    assert notes[0] == ("readmitted", {"study": "x", "sites": ["b"], "by": "ann"})
 
 
 def test_without_a_coordinator_the_command_says_how_to_start_one(

@@ -49,6 +49,10 @@ def test_a_conductor_that_begins_again_knows_what_was_spent(tmp_path: Path) -> N
     assert told(tmp_path / "p")["round"] == 7
     progress(Event("awaited", 8, detail={"sites": {"a": ""}}))
     assert told(tmp_path / "p")["sites"]["a"] == {"state": "awaited", "epsilon": 3.5}
+    Progress(tmp_path / "q", tiny(), ["b", "c"], lines).phase("training")
+    kept = told(tmp_path / "q")
+    assert kept["sites"]["a"]["epsilon"] == 3.5, "also of a site that was revoked since"
+    assert kept["quorum"] == 2, "of those that are left"
 
 
 def test_a_status_says_who_is_away_and_who_is_waited_for() -> None:
@@ -57,6 +61,19 @@ def test_a_status_says_who_is_away_and_who_is_waited_for() -> None:
     status = study_status(record, tiny("training.rounds=5"), progress, {"a": (True, "t2")})
     assert (status["state"], status["round"], status["rounds"]) == ("running", 2, 5)
     assert status["sites"] == [
-        {"name": "a", "online": True, "state": "awaited", "last_seen": "t2", "epsilon": 2.0},
-        {"name": "b", "online": False, "state": "away", "last_seen": None, "epsilon": 0.0},
+        {"name": "a", "online": True, "state": "awaited", "last_seen": "t2", "epsilon_spent": 2.0},
+        {"name": "b", "online": False, "state": "away", "last_seen": None, "epsilon_spent": 0.0},
     ]
+
+
+def test_a_status_says_who_was_revoked_and_why_nothing_gets_on() -> None:
+    record = Record(
+        "x", "0" * 64, State.RUNNING, "ann", "t0", "t1", ("a",), "its process ended", ("b",)
+    )
+    progress = {"sites": {"b": {"state": "answered", "epsilon": 2.0}}, "note": "waits for a"}
+    status = study_status(record, tiny("participation.min_sites=2"), progress, {"a": (True, "t")})
+    assert [(s["name"], s["state"], s["epsilon_spent"]) for s in status["sites"]] == [
+        ("a", "expected", 0.0),
+        ("b", "revoked", 2.0),
+    ]
+    assert status["note"] == "its process ended; waits for a" and status["quorum"] == 2

@@ -26,8 +26,8 @@ class Case:
     def __init__(self, folder: Path) -> None:
         self.site_key = new_key()
         self.log, self.key = Authority().log("coordinator", folder / "audit.jsonl")
-        sites = {"a": self.site_key.public_key()}
-        self.rounds = SignedRounds(STUDY, self.log, self.key, sites, None)
+        self.keys = {"a": self.site_key.public_key()}
+        self.rounds = SignedRounds(STUDY, self.log, self.key, self.keys.get, None)
 
     def reply(self, **changes: object) -> Reply:
         receipt = Receipt(STUDY, 1, WEIGHTS, update_sha256(ARRAYS), "a")
@@ -61,6 +61,17 @@ def test_a_receipt_of_another_site_or_round_does_not_do(tmp_path: Path) -> None:
     reply = case.reply()
     with pytest.raises(Rejected):
         case.rounds.check("a", Reply("a", 2, WEIGHTS, 1, reply.arrays, {}, reply.facts))
+
+
+def test_a_site_that_joined_again_signs_with_its_new_key(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.rounds.check("a", case.reply())
+    case.keys["a"] = new_key().public_key()
+    with pytest.raises(Rejected):
+        case.rounds.check("a", case.reply())
+    case.site_key = new_key()
+    case.keys["a"] = case.site_key.public_key()
+    case.rounds.check("a", case.reply())
 
 
 def test_a_closed_round_is_kept_and_told_signed(tmp_path: Path) -> None:

@@ -146,3 +146,19 @@ def test_one_file_a_structure(tmp_path: Path):
     assert label.map[:, 0, 0].tolist() == [1, 1, 1, 1, 2, 1, 0, 0]
     assert label.flags == {OVERLAPS}
     assert paint_masks(files, GRID, {}).names == {1: "liver", 2: "tumour"}
+
+
+def test_the_colours_of_a_palette_are_numbers_and_other_colours_are_not(tmp_path: Path):
+    from PIL import Image
+
+    values = np.random.default_rng(0).integers(0, 4, (5, 6)).astype(np.uint8)
+    coloured = Image.fromarray(values).convert("P")
+    coloured.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
+    coloured.save(tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").mode == "P"
+    grid = Grid((6, 5, 1), np.diag([-0.2, -0.2, 1.0, 1.0]))
+    assert np.array_equal(paint_mask(tmp_path / "a.png", grid, {}).map[:, :, 0], values.T)
+    coloured.convert("RGB").save(tmp_path / "b.png")
+    with pytest.raises(Quarantined) as why:
+        paint_mask(tmp_path / "b.png", grid, {})
+    assert why.value.reason is Reason.LABEL_VALUE

@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from dicom_series import ROOT, Series
+from dicom_series import ROOT, Series, write
 from labelled import OBLIQUE, circle, on_slice, write_rtstruct, write_seg, written
 from pydicom import dcmread
 
@@ -338,3 +338,23 @@ def test_the_lesions_in_nrrd_files():
         path = str(ref.files[0]).replace("_image", "_label")
         theirs = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path)).transpose(2, 1, 0)
         assert np.array_equal(label_of(ref, found).map, theirs)
+
+
+def test_a_segmentation_of_an_x_ray_lies_on_it_pixel_for_pixel(tmp_path: Path):
+    slices = written(tmp_path / "dx", Series(2, 14, 12, modality="DX"))
+    for ds in slices:
+        del ds.ImagePositionPatient, ds.ImageOrientationPatient, ds.FrameOfReferenceUID
+    write(tmp_path / "dx", slices)
+    masks = np.zeros((1, 14, 12), dtype=np.uint8)
+    masks[0, 3:9, 2:5] = 1
+    write_seg(tmp_path / "seg.dcm", slices[1:], masks)
+    refs, found = matched(tmp_path)
+    (ref,) = [ref for ref in refs if found.of(ref)]
+    assert ref.sop_uids == (slices[1].SOPInstanceUID,)
+    assert np.array_equal(label_of(ref, found).map[:, :, 0], masks[0].T)
+    ds = dcmread(tmp_path / "seg.dcm")
+    ds.Rows, ds.Columns = 12, 14
+    ds.save_as(tmp_path / "seg.dcm")
+    refs, found = matched(tmp_path)
+    (ref,) = [ref for ref in refs if found.of(ref)]
+    assert reason_of(ref, found) is Reason.LABEL_MISMATCH

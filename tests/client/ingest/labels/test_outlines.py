@@ -182,3 +182,23 @@ def test_a_coordinate_that_is_no_number_has_a_reason(tmp_path: Path):
     with pytest.raises(Quarantined) as why:
         read_outlines(path)
     assert why.value.reason is Reason.UNREADABLE
+
+
+def test_a_contour_that_stands_twice_fills_what_it_encloses(tmp_path: Path):
+    outline = on_slice(FINE, circle(18, 20, 9), 3)
+    once = painted(tmp_path, FINE, {"x": [outline]})
+    turned = np.roll(outline[::-1], 7, axis=0)
+    twice = painted(tmp_path, FINE, {"x": [outline, turned]})
+    assert once.map.any()
+    assert np.array_equal(once.map, twice.map)
+
+
+def test_contours_of_a_series_with_thicker_slices_fill_the_slices_between(tmp_path: Path):
+    thick = Series(slices=4, rows=40, columns=36, step_mm=(0.0, 0.0, 5.0))
+    fine = Series(slices=20, rows=40, columns=36, step_mm=(0.0, 0.0, 1.25))
+    drawn = {"x": [on_slice(thick, circle(18, 20, 9), at) for at in (1, 2)]}
+    outlines = read_outlines(write_rtstruct(tmp_path / "rt.dcm", thick, drawn))
+    there = paint_outlines(outlines, grid_of(fine), {}, of_another=True).map.any(axis=(0, 1))
+    assert np.flatnonzero(there).tolist() == list(range(3, 11))  # 5 mm each, around 5 and 10 mm
+    own = paint_outlines(outlines, grid_of(fine), {}).map.any(axis=(0, 1))
+    assert np.flatnonzero(own).tolist() == [4, 8]

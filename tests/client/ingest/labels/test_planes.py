@@ -98,3 +98,15 @@ def test_a_label_of_another_place_is_a_mismatch(tmp_path: Path):
         with pytest.raises(Quarantined) as why:
             paint_segmentation(segmentation, Grid((36, 40, 8), affine), {})
         assert why.value.reason is Reason.LABEL_MISMATCH
+
+
+def test_thick_planes_fill_all_the_thin_slices_within_them(tmp_path: Path):
+    thick = Series(slices=8, rows=40, columns=36, step_mm=(0.0, 0.0, 2.5))
+    fine = Series(slices=16, rows=40, columns=36, step_mm=(0.0, 0.0, 1.25))
+    masks = np.zeros((8, 40, 36), dtype=np.uint8)
+    masks[2:4, 10:20, 10:20] = masks[5, 10:20, 10:20] = 1  # the fifth plane is left out
+    label = paint_segmentation(_segmentation(tmp_path, thick, masks), grid_of(fine), {})
+    assert RESAMPLED in label.flags
+    there = np.flatnonzero(label.map.any(axis=(0, 1)))
+    assert there.tolist() == [4, 5, 6, 7, 10, 11]
+    assert all(label.map[..., at].sum() == 100 for at in there)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dicom_changes import again, timed
 from dicom_defects import DEFECTS, OBLIQUE, written
-from dicom_series import Series, changed, datasets, enhanced, write
+from dicom_series import ROOT, Series, changed, datasets, enhanced, write
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
@@ -205,3 +205,41 @@ def test_pet_that_lacks_its_last_slices_is_noticed(tmp_path: Path) -> None:
     assert len(found_in(tmp_path / "whole", slices).scans) == 1
     found = found_in(tmp_path / "cut", slices[:4])
     assert [aside.reason for aside in found.set_aside] == [Reason.MISSING_SLICES]
+
+
+def test_frames_that_share_one_position_are_not_taken_for_their_first(tmp_path: Path) -> None:
+    (ds,) = datasets(Series(1))
+    ds.NumberOfFrames, ds.PixelData = 4, ds.PixelData * 4
+    found = found_in(tmp_path, [ds])
+    assert [aside.reason for aside in found.set_aside] == [Reason.NO_GEOMETRY]
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR", "PT"])
+def test_what_highdicom_converts_to_multi_frame_is_the_same_scan(
+    modality: str, tmp_path: Path
+) -> None:
+    legacy = pytest.importorskip("highdicom.legacy")
+    kind = {"CT": "CT", "MR": "MR", "PT": "PET"}[modality]
+    slices = datasets(Series(5, modality=modality, extras=_TOLD))
+    for index, ds in enumerate(slices):
+        ds.RescaleSlope, ds.RescaleIntercept = 2 + index * (modality == "PT"), 0
+        if modality == "PT":
+            ds.Units, ds.DecayCorrection, ds.PatientWeight = "BQML", "ADMIN", 70
+            given = Dataset()
+            given.RadionuclideTotalDose, given.RadionuclideHalfLife = 370e6, 6586.2
+            ds.RadiopharmaceuticalInformationSequence = [given]
+    converted = getattr(legacy, f"LegacyConvertedEnhanced{kind}Image")(
+        slices, f"{ROOT}.80", 5, f"{ROOT}.80.1", 1
+    )
+    (one,), (other,) = scans_of(tmp_path / "a", slices), scans_of(tmp_path / "b", [converted])
+    np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_allclose(one.affine, other.affine)
+    assert (one.flags, one.technical) == (other.flags, other.technical)
+
+
+_TOLD = {
+    "StudyID": "1", "AccessionNumber": "", "PatientBirthDate": "", "ReferringPhysicianName": "",
+    "AcquisitionDate": "20200102", "AcquisitionTime": "101112", "WindowCenter": 40,
+    "WindowWidth": 400,
+}  # fmt: skip
+"""What highdicom wants to know."""

@@ -57,11 +57,37 @@ def scan_of(folder: Path, slices: list[FileDataset]) -> Scan:
         ),
         ({"SeriesTime": "113000"}, [SCALE * HOUR] * 3),
         ({"RadiopharmaceuticalStartDateTime": "20200102080000.00"}, [SCALE * HOUR**2] * 3),
-        ({"RadiopharmaceuticalStartTime": "110000"}, [SCALE * HOUR**23] * 3),
+        (
+            {
+                "RadiopharmaceuticalStartTime": "233000",
+                "SeriesTime": "003000",
+                "AcquisitionTime": "004000",
+            },
+            [SCALE * HOUR] * 3,
+        ),
         ({"Units": "GML"}, [1.0] * 3),
+        (
+            {
+                "RadiopharmaceuticalStartTime": "091100",
+                "SeriesTime": "1011",
+                "AcquisitionTime": "1011",
+            },
+            [SCALE * HOUR] * 3,
+        ),
+        (
+            {
+                "RadiopharmaceuticalStartDateTime": "20200102070000+0000",
+                "TimezoneOffsetFromUTC": "+0200",
+            },
+            [SCALE * HOUR] * 3,
+        ),
+        ({"RadiopharmaceuticalStartDateTime": "20200102070000+0000"}, [SCALE * HOUR] * 3),
     ],
-    ids=["start", "admin", "none", "late series", "date and time", "before midnight", "SUV"],
-)
+    ids=[
+        "start", "admin", "none", "late series", "date and time", "before midnight", "SUV",
+        "hours and minutes alone", "time zones", "a time zone of the injection alone",
+    ],
+)  # fmt: skip
 def test_activity_becomes_uptake(
     values: dict[str, Any], factors: list[float], tmp_path: Path
 ) -> None:
@@ -83,6 +109,12 @@ def test_activity_becomes_uptake(
         {"RadionuclideHalfLife": 0},
         {"RadiopharmaceuticalStartTime": None},
         {"RadiopharmaceuticalStartDateTime": "20200103080000"},
+        {
+            "RadiopharmaceuticalStartDateTime": "20200102070000+0000",
+            "RadiopharmaceuticalStartTime": None,
+        },
+        {"SeriesTime": "085500", "AcquisitionTime": "101000"},
+        {"RadionuclideTotalDose": 370},
         {"DecayCorrection": ""},
         {"RadiopharmaceuticalInformationSequence": Items([])},
     ],
@@ -96,4 +128,38 @@ def test_activity_without_what_it_takes_is_refused(values: dict[str, Any], tmp_p
         slices = pet(**values)
     with pytest.raises(Quarantined) as caught:
         scan_of(tmp_path, slices)
+    assert caught.value.reason is Reason.NO_UNITS
+
+
+def of_philips(
+    scale: dict[int, str], creator: str = "Philips PET Private Group"
+) -> list[FileDataset]:
+    slices = pet(Units="CNTS")
+    for ds in slices:
+        block = ds.private_block(0x7053, creator, create=True)
+        for element, value in scale.items():
+            block.add_new(element, "DS", value)
+    return slices
+
+
+@pytest.mark.parametrize(
+    ("scale", "factor"),
+    [
+        ({0x00: "0.5"}, 0.5),
+        ({0x00: "0.5", 0x09: "3"}, 0.5),
+        ({0x09: "3"}, 3 * SCALE * HOUR),
+        ({0x00: "0", 0x09: "3"}, 3 * SCALE * HOUR),
+    ],
+)
+def test_counts_become_uptake_by_the_factors_of_philips(
+    scale: dict[int, str], factor: float, tmp_path: Path
+) -> None:
+    scan = scan_of(tmp_path, of_philips(scale))
+    stored = Series(3, modality="PT").voxels().transpose(2, 1, 0).astype(float)
+    np.testing.assert_allclose(scan.image[0], stored * [2.0, 3.0, 4.0] * factor, rtol=1e-6)
+
+
+def test_the_same_numbers_of_another_manufacturer_mean_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Quarantined) as caught:
+        scan_of(tmp_path, of_philips({0x00: "0.5"}, "SOMEBODY ELSE"))
     assert caught.value.reason is Reason.NO_UNITS

@@ -1,5 +1,7 @@
 """What stored pixels mean: rescaling, bits, MONOCHROME1, and the smallest type that holds it."""
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -207,3 +209,32 @@ def test_set_pixels_and_the_reader_agree_on_odd_lengths(tmp_path: Path) -> None:
     (ds,) = datasets(Series(1, modality="MR"))
     set_pixels(ds, plane)
     np.testing.assert_array_equal(scan_of(tmp_path, [ds]).image[0, :, :, 0], plane.T)
+
+
+def test_other_units_of_a_ct_are_not_called_hounsfield(tmp_path: Path) -> None:
+    for kind, is_hu in (("HU", True), ("US", False), ("Z_EFF", False)):
+        slices = datasets(Series(*SHAPE))
+        for ds in slices:
+            ds.RescaleType = kind
+        assert (HU in scan_of(tmp_path / kind, slices).flags) is is_hu
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_twelve_bits_in_jpeg_extended(signed: bool, tmp_path: Path) -> None:
+    """Lossy: as dcmtk decodes what dcmtk has encoded."""
+    if not shutil.which("dcmcjpeg"):
+        pytest.skip("dcmtk is not installed: JPEG extended was NOT tested")
+    waves = np.sin(np.arange(36) / 5)[:, None] * np.cos(np.arange(40) / 7) * 2047
+    planes = [(np.roll(waves, at, axis=0) + (0 if signed else 2048)) for at in range(3)]
+    slices = datasets(Series(3, 36, 40), np.stack(planes).astype("int16" if signed else "uint16"))
+    for ds in slices:
+        ds.BitsStored, ds.HighBit = 12, 11
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "plain").mkdir()
+    for path in write(tmp_path / "in", slices):
+        packed, plain = tmp_path / "packed" / path.name, tmp_path / "plain" / path.name
+        subprocess.run(["dcmcjpeg", "+ee", path, packed], check=True)
+        subprocess.run(["dcmdjpeg", packed, plain], check=True, capture_output=True)
+    one, other = (load(find([tmp_path / name]).scans[0]) for name in ("packed", "plain"))
+    assert np.ptp(one.image) > 3000
+    np.testing.assert_array_equal(one.image, other.image)

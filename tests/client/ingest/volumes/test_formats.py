@@ -10,7 +10,14 @@ import pytest
 import SimpleITK
 from scipy.spatial.transform import Rotation
 
-from fedvox.client.ingest.volumes.formats import format_of, head_of, read_volume, stem
+from fedvox.client.ingest.reasons import Quarantined
+from fedvox.client.ingest.volumes.formats import (
+    format_of,
+    head_of,
+    read_header,
+    read_volume,
+    stem,
+)
 from fedvox.client.ingest.volumes.raster import ASSUMED_GEOMETRY
 
 SHARED = Path(os.environ.get("FEDVOX_TEST_DATA") or Path(__file__).parents[5] / "shared" / "data")
@@ -180,3 +187,28 @@ def test_real_nrrd_files_as_simpleitk_reads_them():
         raster, theirs = read_volume(path), SimpleITK.ReadImage(str(path))
         assert np.array_equal(raster.voxels, _voxels(theirs))
         assert np.abs(raster.affine - _affine(theirs)).max() < 1e-3
+
+
+@pytest.mark.parametrize("suffix", [".img", ".img.gz"])
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Pair, nibabel.Nifti2Pair])
+def test_a_pair_of_header_and_image(tmp_path: Path, kind: type, suffix: str):
+    affine = np.array([[-2.0, 0, 0, 10], [0, 0, 3.0, -5], [0, 1.5, 0, 7], [0, 0, 0, 1]])
+    voxels = np.random.default_rng(0).integers(0, 300, (4, 5, 6)).astype(np.int16)
+    nibabel.save(kind(voxels, affine), tmp_path / f"a{suffix}")
+    (header,) = tmp_path.glob("a.hdr*")
+    raster = read_volume(header)
+    assert np.array_equal(raster.voxels[0], voxels)
+    assert np.allclose(raster.affine, affine, atol=1e-5)
+    assert stem(header) == "a"
+    (tmp_path / f"a{suffix}").unlink()
+    with pytest.raises(Quarantined, match="damaged"):
+        read_volume(header)
+
+
+def test_headers_are_those_of_the_voxels(tmp_path: Path):
+    for number, suffix in enumerate((".nii.gz", ".nrrd", ".mhd", ".nhdr", ".gipl")):
+        path = tmp_path / f"{number}{suffix}"
+        SimpleITK.WriteImage(_itk(np.int16, turned=suffix != ".gipl"), str(path))
+        header, raster = read_header(path), read_volume(path)
+        assert (header.channels, *header.grid) == raster.voxels.shape
+        assert np.array_equal(header.affine, raster.affine)

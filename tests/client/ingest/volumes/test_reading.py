@@ -12,6 +12,7 @@ from fedvox.client.ingest.reading.find import find, load
 from fedvox.client.ingest.reasons import Quarantined, Reason
 from fedvox.client.ingest.scan import HEAD, PLANAR, TECHNICAL, Findings
 from fedvox.client.ingest.volumes.people import PATIENT_BY_NAME
+from fedvox.client.ingest.volumes.pictures import is_picture, read_picture
 from fedvox.client.ingest.volumes.raster import FILLED
 
 
@@ -188,3 +189,29 @@ def test_the_voxels_of_an_mhd_count_for_its_fingerprint(tmp_path: Path):
     assert found.scans[0].fingerprint != one.fingerprint
     assert [path.name for path in found.companions] == ["x.raw"]
     assert load(found.scans[0]).image.sum() == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_pictures_are_turned_as_their_orientation_says(tmp_path: Path, suffix: str):
+    pixels = np.tile(np.linspace(0, 250, 64).astype(np.uint8), (48, 1))
+    path, orientation = tmp_path / f"a.{suffix}", 6  # to be turned clockwise
+    exif = Image.Exif()
+    exif[274] = orientation
+    more = {"tiffinfo": {274: orientation}} if suffix == "tif" else {"exif": exif}
+    Image.fromarray(pixels).save(path, **more)
+    shown = read_picture(path).voxels[0, :, :, 0].T
+    assert shown.shape == (64, 48)
+    assert np.abs(shown.astype(int) - np.rot90(pixels, -1)).max() < 8
+
+
+def test_tiffs_whose_zero_is_white_and_large_ones(tmp_path: Path):
+    for kind, white in ((np.uint8, 255), (np.uint16, 65535)):
+        pixels = np.arange(0, white, white // 30).astype(kind)[None].repeat(4, axis=0)
+        path = picture(tmp_path / "a.tif", pixels)
+        raw = path.read_bytes()
+        tag = b"\x06\x01\x03\0\x01\0\0\0"
+        path.write_bytes(raw.replace(tag + b"\x01", tag + b"\0"))
+        assert np.array_equal(read_picture(path).voxels[0, :, :, 0].T, white - pixels)
+    Image.fromarray(pixels).save(path, big_tiff=True)
+    assert is_picture(path.read_bytes())
+    assert np.array_equal(read_picture(path).voxels[0, :, :, 0].T, pixels)
