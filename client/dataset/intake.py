@@ -69,9 +69,9 @@ class Intake:
         """Records a case whose file was written; answers the reason where it may not be used."""
         return self._manifest.add(case, source, present)
 
-    def set_aside(self, source: SourceOf, reason: str, sealed: bytes) -> None:
-        """Records why a source gave no case."""
-        self._manifest.set_aside(source, reason, sealed)
+    def set_aside(self, *items: tuple[SourceOf, str, bytes]) -> None:
+        """Records why sources gave no case: reason, and sealed details."""
+        self._manifest.set_aside(*items)
 
     def form_version(self) -> Version | None:
         """What is held now, as the newest version."""

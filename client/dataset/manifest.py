@@ -94,11 +94,13 @@ class Manifest:
             self._put_source(source, case.key, "", b"")
         return ""
 
-    def set_aside(self, source: SourceOf, reason: str, sealed: bytes) -> None:
-        """Records why a source gave no case. A case that it gave before is no longer used."""
+    def set_aside(self, *items: tuple[SourceOf, str, bytes]) -> None:
+        """Records why sources gave no case: reason, and sealed details. A case that one gave
+        before is no longer used."""
         with schema.disk(self._path), schema.transaction(self._connection):
-            self._put_source(source, None, reason, sealed)
-            self._tie(source.mark, source.places)
+            for source, reason, sealed in items:
+                self._put_source(source, None, reason, sealed)
+                self._tie(source.mark, source.places)
 
     def _replace(self, source: SourceOf, present: frozenset[str]) -> None:
         old: set[str] = set()

@@ -133,9 +133,14 @@ def _quarantine(args: argparse.Namespace, home: Path, name: str) -> Answer:
             for one in aside
         ]
         for item in plain["items"]:
-            lines.append(f"{item['reason']}: {item.get('detail', '')}")
-            lines += [f"    {path}" for path in item.get("files", [])]
+            lines.append(f"{item['reason']}: {_shown(item.get('detail', ''))}")
+            lines += [f"    {_shown(path)}" for path in item.get("files", [])]
     return plain, lines
+
+
+def _shown(text: str) -> str:
+    """A name may hold anything, also what would steer a terminal."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _stats(args: argparse.Namespace, home: Path, name: str) -> Answer:

@@ -28,6 +28,8 @@ from fedvox.common.errors import FedvoxError, InputError
 Progress = Callable[[int, int], None]
 """Scans that are done with, and scans in all."""
 
+_RECORDED_AT_ONCE = 500
+"""Of what is set aside: each record would wait for the disk."""
 _AGAIN = (Reason.DUPLICATE, Reason.TOO_LARGE, Reason.UNREADABLE, Reason.WITHDRAWN)
 """What may be otherwise the next time, though the file is the same."""
 _NOTHING = (Reason.UNREADABLE, Reason.NOT_AN_IMAGE, Reason.EMPTY)
@@ -124,8 +126,10 @@ class _Import:
 
     def all(self, progress: Progress, workers: int) -> Outcome:
         """Imports everything that was found."""
-        for aside in self._sought.set_aside:
-            self._set_aside(aside)
+        asides = self._sought.set_aside
+        for start in range(0, len(asides), _RECORDED_AT_ONCE):
+            batch = asides[start : start + _RECORDED_AT_ONCE]
+            self._intake.set_aside(*filter(None, map(self._unused, batch)))
         todo = [ref for ref in self._sought.scans if not self._is_done(ref)]
         total = len(self._sought.scans)
         done = total - len(todo)
@@ -136,12 +140,13 @@ class _Import:
         self._outcome.files_read = self._sought.files_read
         return self._outcome
 
-    def _set_aside(self, aside: SetAside) -> None:
+    def _unused(self, aside: SetAside) -> tuple[SourceOf, str, bytes] | None:
+        """What is recorded of files that are no scan; None where it was recorded before."""
         source = source_of_aside(self._key, aside, self._recipe.text)
         self._outcome.quarantined[str(aside.reason)] += 1
-        if self._intake.known(source.mark) is None:
-            sealed = sealed_detail(self._key, aside.files, aside.detail)
-            self._intake.set_aside(source, str(aside.reason), sealed)
+        if self._intake.known(source.mark) is not None:
+            return None
+        return source, str(aside.reason), sealed_detail(self._key, aside.files, aside.detail)
 
     def _is_done(self, ref: ScanRef) -> bool:
         source = self._sources[id(ref)]
@@ -183,7 +188,7 @@ class _Import:
             result = Quarantined(Reason(reason))
         self._outcome.quarantined[str(result.reason)] += 1
         sealed = sealed_detail(self._key, ref.files, result.detail)
-        self._intake.set_aside(source, str(result.reason), sealed)
+        self._intake.set_aside((source, str(result.reason), sealed))
 
     def _add(self, source: SourceOf, written: Written) -> str:
         case = Case(

@@ -91,7 +91,7 @@ def test_what_was_set_aside_is_settled_by_what_takes_its_place(tmp_path: Path) -
     place = Place(tmp_path, "d")
     with Intake(place) as intake:
         aside = SourceOf("bad", "", "r", "", places=(b"path",))
-        intake.set_aside(aside, "unreadable", b"sealed")
+        intake.set_aside((aside, "unreadable", b"sealed"))
         assert not put(intake, 1, SourceOf("good", "", "r", PATIENTS[0], (b"i",), (b"path",)))
         assert not put(intake, 2, SourceOf("next", "", "r", PATIENTS[1], (b"j",), (b"path",)))
     with Manifest(place.manifest) as manifest:
