@@ -56,21 +56,15 @@ def run(args: argparse.Namespace) -> int:
         said = {"site": settings.site, "state": "ready", "pid": os.getpid(), "home": str(home)}
         print(json.dumps(said) if args.json else f"site {settings.site} ready", flush=True)
 
-    told: list[str] = []
-
-    def heard(process: str, line: str) -> None:
-        told[:] = [*told[-9:], f"{process}: {line}"]
-        log(process, line)
-
     with ExitStack() as stack:
         stack.callback(log.close)
         if args.monitor_port:
             from fedvox.client.monitor import Monitor
 
             stack.callback(Monitor(home, args.monitor_port).stop)
-        status = Supervisor(_children(args, str(home)), heard, ready).run()
-    if status:
-        _explain(told)
+        status = Supervisor(_children(args, str(home)), log, ready).run()
+        if status:
+            log.explain()
     return status
 
 
@@ -86,11 +80,3 @@ def _children(args: argparse.Namespace, home: str) -> list[Child]:
     trainer += ["--strict"] if args.strict else []
     link = (*python, "fedvox.client.link", "--home", home)
     return [Child("trainer", tuple(trainer)), Child("link", link)]
-
-
-def _explain(told: list[str]) -> None:
-    """Shows the last that was said: why a process cannot run."""
-    import sys
-
-    for line in told:
-        print(line, file=sys.stderr)

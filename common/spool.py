@@ -38,7 +38,7 @@ class Spool:
         return kept
 
     def _new(self) -> IO[bytes]:
-        return TemporaryFile(dir=self._folder)  # noqa: SIM115  # it is closed when it is forgotten
+        return TemporaryFile(dir=self._folder)  # closed when it is forgotten
 
     def _unread(self) -> IO[bytes] | None:
         """A file of which nothing is seen any more; further ones are given back."""

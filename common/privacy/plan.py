@@ -8,7 +8,7 @@ from typing import Any
 
 from fedvox.common.privacy.account import epsilon
 from fedvox.common.privacy.bucket import bucketed
-from fedvox.common.privacy.terms import Terms, found_noise, terms_for
+from fedvox.common.privacy.terms import Terms, noise_needed, terms_for
 from fedvox.common.study import Study
 
 TARGETS = (1.0, 2.0, 4.0, 8.0)
@@ -39,12 +39,12 @@ def plan_site(study: Study, patients: int, curve: bool = False) -> SitePlan:
     """
     terms = terms_for(study, bucketed(patients))
     rounds = curve_rounds(terms.rounds) if curve else quarter_rounds(terms.rounds)
-    steps = terms.rounds * terms.steps_per_round
+    delta, rate = terms.delta, terms.sample_rate
     return SitePlan(
         patients,
         terms,
-        {number: epsilon([terms.charge_of(number)], terms.delta) for number in rounds},
-        {goal: found_noise(goal, terms.delta, terms.sample_rate, steps) for goal in TARGETS},
+        {number: epsilon([terms.charge_of(number)], delta) for number in rounds},
+        {goal: noise_needed(study, goal, delta, rate) for goal in TARGETS},
     )
 
 

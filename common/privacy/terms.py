@@ -8,7 +8,7 @@ from functools import lru_cache
 from fedvox.common.errors import InputError, StudyError
 from fedvox.common.privacy.charge import Charge
 from fedvox.common.privacy.noise import noise_for
-from fedvox.common.privacy.placement import PlacedNoise, place_distributed, place_locally
+from fedvox.common.privacy.placement import PlacedNoise, place_distributed
 from fedvox.common.study import Study
 
 
@@ -52,8 +52,7 @@ def terms_for(study: Study, patients: int) -> Terms:
         raise InputError(f"{patients} training patients: a site needs one at least")
     sample_rate = min(1.0, patients_per_step(study) / patients)
     delta = privacy.delta or delta_below(patients)
-    steps = training.rounds * training.local_steps
-    noise = privacy.noise_multiplier or found_noise(privacy.epsilon, delta, sample_rate, steps)
+    noise = privacy.noise_multiplier or noise_needed(study, privacy.epsilon, delta, sample_rate)
     return Terms(
         sample_rate,
         noise,
@@ -61,13 +60,35 @@ def terms_for(study: Study, patients: int) -> Terms:
         training.rounds,
         privacy.clip_norm,
         delta,
-        _placed(study, noise).honest_sites,
+        _honest_sites(study),
     )
+
+
+def noise_needed(study: Study, epsilon: float, delta: float, sample_rate: float) -> float:
+    """The noise multiplier that keeps a site to epsilon over all of the study.
+
+    Sites that share the noise must all need the same, or one would rely on shares that are smaller
+    than its own: as much as where every patient is drawn in every step.
+    """
+    steps = study.training.rounds * study.training.local_steps
+    rate = 1.0 if _honest_sites(study) > 1 else sample_rate
+    return found_noise(epsilon, delta, rate, steps)
 
 
 def patients_per_step(study: Study) -> int:
     """Patients a site draws in a step on average, where it has so many."""
     return study.privacy.patients_per_step or study.training.batch_size
+
+
+def divisor_for(study: Study, terms: Terms, patients: int) -> float:
+    """What the noisy sum of a step is divided by, where the site has so many patients.
+
+    The patients expected in it; but where sites share the noise, one number for all of them: else
+    a small site's patients would count for more than the shares of the others hide.
+    """
+    if terms.honest_sites > 1:
+        return float(patients_per_step(study))
+    return terms.sample_rate * patients
 
 
 def delta_below(patients: int) -> float:
@@ -88,11 +109,12 @@ def loose(delta: float, patients: int) -> str:
     )
 
 
-def _placed(study: Study, noise: float) -> PlacedNoise:
+def _honest_sites(study: Study) -> int:
+    """Sites assumed to share the noise; 1: each adds all of it."""
     if study.privacy.placement == "local":
-        return place_locally(noise)
+        return 1
     honest = study.privacy.honest_sites or study.participation.min_sites
-    return place_distributed(noise, honest, study.training.local_steps)
+    return place_distributed(1.0, honest, study.training.local_steps).honest_sites
 
 
 # Asked for in every round and at every site.

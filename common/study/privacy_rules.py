@@ -58,6 +58,12 @@ def _require_summable(
             "strategy.weighting: shares of the noise are equal, so sites must count the same; "
             "--set strategy.weighting=uniform"
         )
+    if not privacy.delta and not privacy.noise_multiplier:
+        raise ValueError(
+            "privacy.delta: follows from each site's patients, but sites that share the noise must "
+            "all find the same; give one that is below one over the patients of the largest site, "
+            "as in --set privacy.delta=1e-4"
+        )
     if privacy.adaptive_clip:
         raise ValueError(
             "privacy.adaptive_clip: each site would follow a norm of its own by a count that only "

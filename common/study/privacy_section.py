@@ -18,7 +18,7 @@ class PrivacySection(Section):
     0: noise_multiplier is given instead."""
     delta: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability that epsilon does not hold; 0: the power of ten below one over a site's
-    patients."""
+    patients. Sites that share the noise need it, or noise_multiplier, given."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest norm of one patient's gradient."""
     noise_multiplier: float = Field(0.0, ge=0)
@@ -33,7 +33,8 @@ class PrivacySection(Section):
     """Share of the patients whose gradients adaptive_clip leaves as they are."""
     placement: Literal["local", "distributed"] = "local"
     """local: each site adds all the noise itself; distributed: each adds its share, and only the
-    sum of the sites may be seen."""
+    sum of the sites may be seen. Shares are alike at all sites: as large as where every patient is
+    drawn in every step, which patients_per_step should come close to."""
     honest_sites: int = Field(0, ge=0)
     """distributed: sites assumed to add their share; 0: participation.min_sites."""
     engine: Literal["auto", "shapes", "measured"] = "auto"

@@ -32,6 +32,7 @@ AUTHORITY, IDENTITY, OPERATOR_FILE = "authority", "identity", "operator.pem"
 
 _KEPT_AFTER_END = timedelta(days=30)
 _SHORTEST_LIFE = timedelta(days=1)
+_TOLD_BEFORE = timedelta(days=60)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Authority:
     def open(cls, home: Path, record: Recorder, by: str) -> Self:
         """The authority of the consortium in a folder."""
         return cls(home, CoordinatorSettings.load(home), Registry(home), record, by)
+
+    def troubles(self) -> list[str]:
+        """What an operator must do before long, in words."""
+        issuing = certificates_of(_read(self.home / AUTHORITY / "issuing.pem"), "issuing.pem")[0]
+        end = issuing.not_valid_after_utc
+        if end > utc_now() + _TOLD_BEFORE:
+            return []
+        return [f"the issuing certificate ends on {end:%Y-%m-%d}; run `fedvox consortium rotate`"]
 
     def issuer(self) -> Issuer:
         """The certificate and key that sign those of the parties."""

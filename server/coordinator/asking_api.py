@@ -28,11 +28,12 @@ class NobodyThere(UnreachableError):
 
 
 class Coordinator:
-    """The coordinator that runs under a folder."""
+    """The coordinator that listens at a socket."""
 
-    def __init__(self, home: Path, operator: Path | None = None) -> None:
-        self._home = home
-        self._own = Credentials.load_bundle(operator or home / OPERATOR_FILE)
+    def __init__(self, socket: Path, operator: Path) -> None:
+        """`operator` is a file with an operator's credential."""
+        self._socket = socket
+        self._own = Credentials.load_bundle(operator)
 
     def get(self, path: str) -> dict[str, Any]:
         """What it tells."""
@@ -69,8 +70,10 @@ class Coordinator:
     ) -> Iterator[httpx.Response]:
         signed = {**(headers or {}), HEADER: header_for(self._own, method, path, body)}
         try:
+            if self._socket.exists() and not os.access(self._socket, os.W_OK):
+                raise PermissionError
             with (
-                reachable(self._home / SOCKET) as name,
+                reachable(self._socket) as name,
                 _dialled(name) as http,
                 http.stream(method, path, content=body, headers=signed) as answer,
             ):
@@ -78,8 +81,13 @@ class Coordinator:
                 yield answer
         except (httpx.TransportError, FileNotFoundError):
             raise NobodyThere(
-                f"{self._home}: no coordinator answers there; start it with "
-                f"`fedvox coordinator start {self._home}`"
+                f"{self._socket}: no coordinator answers there; start it with `fedvox coordinator "
+                "start DIR`"
+            ) from None
+        except PermissionError:
+            raise InputError(
+                f"{self._socket}: this account may not use it; `fedvox coordinator start "
+                "--operator-socket PATH` opens one for operators with accounts of their own"
             ) from None
 
 

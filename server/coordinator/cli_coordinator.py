@@ -3,9 +3,11 @@
 fedvox coordinator start DIR [--port P]     until SIGTERM; says one line when it is ready
 
 DIR is what `fedvox consortium init DIR` made. One port faces outward and speaks mutual TLS only;
-operators use `fedvox study ... --home DIR` on this machine, through a socket in DIR. If its process
-dies it is started again, and studies go on from their last checkpoint. What it says is in
-DIR/log/coordinator.log, one JSON object a line.
+operators use `fedvox study ... --home DIR` on this machine, through a socket in DIR. Operators with
+accounts of their own, who cannot look into DIR, use the socket named with --operator-socket:
+`fedvox study ... --socket PATH --operator ann.pem`; each may do what the rank in the credential
+says. If the process dies it is started again, and studies go on from their last checkpoint. What it
+says is in DIR/log/coordinator.log, one JSON object a line.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--monitor-port", type=int, default=0, metavar="P",
         help="loopback port of /health and /metrics (default: none)",
+    )  # fmt: skip
+    start.add_argument(
+        "--operator-socket", type=Path, metavar="PATH",
+        help="also answer operators of other accounts of this machine, at PATH",
     )  # fmt: skip
     start.add_argument("--at-once", type=int, default=1, metavar="N", help="studies at a time")
     start.add_argument(
@@ -52,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     command = [sys.executable, "-P", "-m", "fedvox.server.coordinator", "--home", str(home)]
     command += ["--port", str(port), "--monitor-port", str(args.monitor_port)]
     command += ["--at-once", str(args.at_once)]
+    if args.operator_socket is not None:
+        command += ["--operator-socket", str(args.operator_socket.absolute())]
 
     log = LineLog(home / "log" / "coordinator.log", show=args.foreground)
 
@@ -61,6 +69,10 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(told) if args.json else f"coordinator ready on {where}", flush=True)
 
     try:
-        return Supervisor([Child("coordinator", tuple(command), stop_s=30.0)], log, ready).run()
+        child = Child("coordinator", tuple(command), stop_s=30.0)
+        status = Supervisor([child], log, ready).run()
+        if status:
+            log.explain()
+        return status
     finally:
         log.close()

@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
     parser.add_argument(
         "--operator", type=Path, metavar="FILE", help="an operator's credential (HOME/operator.pem)"
     )
+    parser.add_argument(
+        "--socket", type=Path, metavar="PATH", help="of the coordinator (HOME/run/operator.sock)"
+    )
     if action == "propose":
         parser.add_argument("study", type=Path, metavar="STUDY.toml")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -48,9 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser, action: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Does what was asked for."""
-    from fedvox.server.coordinator.asking_api import Coordinator, study_path
+    from fedvox.server.coordinator.asking_api import OPERATOR_FILE, SOCKET, Coordinator, study_path
 
-    coordinator = Coordinator(home_of(args), args.operator)
+    coordinator = Coordinator(
+        args.socket or home_of(args) / SOCKET, args.operator or home_of(args) / OPERATOR_FILE
+    )
     if args.action == "propose":
         return _propose(args, coordinator)
     if args.action == "list":

@@ -17,7 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fedvox.common.audit.trail import IDENTITY, trail
-from fedvox.common.errors import FedvoxError, ResourceError
+from fedvox.common.errors import FedvoxError, InputError, ResourceError
 from fedvox.common.files import RunLock
 from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.secret_files import make_private_folder
@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--monitor-port", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=1)
+    parser.add_argument("--operator-socket", type=Path)
     args = parser.parse_args(argv)
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -58,7 +59,8 @@ def main(argv: Sequence[str]) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     make_private_folder(args.home / "run")
     with RunLock(args.home / "run"):
-        asyncio.run(_Coordinator(args.home, args.port, args.at_once).run(args.monitor_port))
+        coordinator = _Coordinator(args.home, args.port, args.at_once)
+        asyncio.run(coordinator.run(args.monitor_port, args.operator_socket))
     return 0
 
 
@@ -92,7 +94,7 @@ class _Coordinator:
             self._note,
         )
 
-    async def run(self, monitor_port: int) -> None:
+    async def run(self, monitor_port: int, operator_socket: Path | None) -> None:
         """Serves until SIGTERM or SIGINT."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,7 +102,12 @@ class _Coordinator:
         self._note("coordinator started", pid=os.getpid())
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._gate.open())
-            await stack.enter_async_context(_serving(self._operator_app(), self._operator_socket()))
+            operators = self._operator_app()
+            await stack.enter_async_context(_serving(operators, _socket_at(self._home / SOCKET)))
+            if operator_socket:
+                # Anybody may knock; who is let in depends on what they sign with.
+                opened = _socket_at(operator_socket, mode=0o666)
+                await stack.enter_async_context(_serving(operators, opened))
             if monitor_port:
                 app = Observed(self._home, self._nodes, self._troubles).app()
                 await stack.enter_async_context(_serving(app, _loopback(monitor_port)))
@@ -150,21 +157,6 @@ class _Coordinator:
         doorman = Doorman(self._own.root, self._registry.rank_of, self._registry.is_revoked)
         return OperatorApi(self._studies, doorman, self._nodes, self._note, self._invited).app()
 
-    def _operator_socket(self) -> socket.socket:
-        path = self._home / SOCKET
-        path.unlink(missing_ok=True)
-        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with reachable(path) as name:
-                opened.bind(name)
-        except OSError as error:
-            raise ResourceError(
-                f"{path}: cannot be opened: {error.strerror or error}; keep the coordinator in a "
-                "folder on a disk of this machine, with a shorter path"
-            ) from error
-        path.chmod(0o600)
-        return opened
-
     def _active(self) -> tuple[str, ...]:
         return self._sites_in(SiteState.ACTIVE)
 
@@ -185,6 +177,7 @@ class _Coordinator:
         troubles = outward_troubles(host, port, self._own.root)
         troubles += filter(None, [self._not_renewed])
         troubles += self._scheduler.troubles() + self._studies.damaged()
+        troubles += authority_at(self._home).troubles()
         if not os.access(self._home, os.W_OK):
             troubles.append("the coordinator's folder cannot be written")
         return troubles
@@ -220,6 +213,23 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """None are captured."""
         yield
+
+
+def _socket_at(path: Path, mode: int = 0o600) -> socket.socket:
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: its folder is not there; make it, or name another")
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)
+        with reachable(path) as name:
+            opened.bind(name)
+        path.chmod(mode)
+    except OSError as error:
+        raise ResourceError(
+            f"{path}: cannot be opened: {error.strerror or error}; keep the coordinator in a "
+            "folder on a disk of this machine"
+        ) from error
+    return opened
 
 
 def _loopback(port: int) -> socket.socket:

@@ -24,7 +24,7 @@ from fedvox.common.errors import FedvoxError, Refusal
 from fedvox.common.messages import Reply, Request
 from fedvox.common.privacy.adaptive_clip import split_of_step
 from fedvox.common.privacy.bucket import bucketed
-from fedvox.common.privacy.terms import Terms, terms_for
+from fedvox.common.privacy.terms import Terms, divisor_for, terms_for
 from fedvox.common.study import Study, contract_hash, dump_study, parse_study, study_hash
 from fedvox.common.tasks.task import initial_weights
 from fedvox.simulations.audit.canaries import (
@@ -132,7 +132,8 @@ def attack(target: Target, count: int | None, steps: int, seed: int, home: Path)
     study, rounds = short_study(target, len(people), steps, seed)
     terms = terms_for(study, bucketed(len(people)))
     learner = WatchedLearner(study)
-    watch = Watch(terms.sample_rate * bucketed(len(people)), canaries.coordinates, _places(learner))
+    divisor = divisor_for(study, terms, bucketed(len(people)))
+    watch = Watch(divisor, canaries.coordinates, _places(learner))
     learner.watch = watch
     learner.clipping = CanaryEngine(learner.clipping, learner.model, canaries, watch)
     store = ListeningStore(target.store, target.store.get(target.people[0][0]), watch)

@@ -42,7 +42,7 @@ class Watch:
     """Takes part in every step of a learner and keeps what it saw."""
 
     expected: float
-    """Patients of a step on average: what the sum is divided by before it is used."""
+    """Patients of a step on average, or what else the sum is divided by before it is used."""
     coordinates: npt.NDArray[np.int64]
     """Of the canaries."""
     places: npt.NDArray[np.int64]

@@ -20,9 +20,16 @@ Matrix = npt.NDArray[np.float32]
 
 def smooth_field(rng: np.random.Generator, side: int, knots: int) -> Field:
     """Random values of deviation near one, varying over about side / knots voxels."""
-    coarse = rng.standard_normal((knots, knots, knots), dtype=np.float32)
-    spread = _spline(side, knots)
-    return along_axes(coarse, spread, spread, spread)
+    return smooth_block(rng, (side, side, side), (knots, knots, knots))
+
+
+def smooth_block(
+    rng: np.random.Generator, shape: tuple[int, int, int], knots: tuple[int, int, int]
+) -> Field:
+    """`smooth_field` in a box of any edges."""
+    coarse = rng.standard_normal(knots, dtype=np.float32)
+    first, second, third = map(_spline, shape, knots)
+    return along_axes(coarse, first, second, third)
 
 
 def along_axes(field: Field, first: Matrix, second: Matrix, third: Matrix) -> Field:

@@ -98,7 +98,7 @@ def test_what_is_taken_for_granted_is_said(study: Path) -> None:
     assert "simulation.patients" not in fedvox("privacy", "plan", study, "--patients=9").out
     summed = (
         "privacy.mode=patient", "privacy.placement=distributed", "training.local_steps=1",
-        "training.optimizer=sgd", "strategy.weighting=uniform",
+        "training.optimizer=sgd", "strategy.weighting=uniform", "privacy.delta=1e-2",
     )  # fmt: skip
     shared = ("privacy", "plan", study, "--patients=9", *(f"--set={one}" for one in summed))
     every_step = fedvox(*shared).out

@@ -7,7 +7,14 @@ import pytest
 from fedvox.common.errors import InputError, StudyError
 from fedvox.common.privacy.account import epsilon
 from fedvox.common.privacy.charge import Charge
-from fedvox.common.privacy.terms import Terms, delta_below, patients_per_step, terms_for
+from fedvox.common.privacy.terms import (
+    Terms,
+    delta_below,
+    divisor_for,
+    found_noise,
+    patients_per_step,
+    terms_for,
+)
 from fedvox.common.study import Study
 from fedvox.common.study.load import parse_study
 
@@ -67,6 +74,35 @@ def test_no_share_is_left_to_others_where_several_steps_are_summed() -> None:
     terms = terms_for(study("privacy.mode=none", "privacy.placement=distributed"), 16)
     assert terms.steps_per_round > 1 and terms.honest_sites == 1
     assert terms.placed.added == terms.noise_multiplier
+
+
+@pytest.mark.parametrize("patients", [1, 5, 16, 40, 300])
+def test_where_sites_share_the_noise_their_sums_are_divided_by_the_same(patients: int) -> None:
+    """Else a patient of a small site would outweigh the noise that the others add to the sum."""
+    settings = (
+        "privacy.placement=distributed", "privacy.noise_multiplier=3.0", "training.optimizer=sgd",
+        "training.local_steps=1", "strategy.weighting=uniform", "participation.min_sites=4",
+        "privacy.patients_per_step=16",
+    )  # fmt: skip
+    shared = study(*settings)
+    assert divisor_for(shared, terms_for(shared, patients), patients) == 16.0
+    alone = study("privacy.noise_multiplier=3.0", "privacy.patients_per_step=16")
+    assert divisor_for(alone, terms_for(alone, patients), patients) == min(16, patients)
+
+
+def test_sites_that_share_the_noise_find_the_same_whatever_they_hold() -> None:
+    """A site that would find less adds less than the others rely on."""
+    settings = (
+        "privacy.placement=distributed", "privacy.epsilon=4.0", "privacy.delta=1e-3",
+        "training.optimizer=sgd", "training.local_steps=1", "strategy.weighting=uniform",
+    )  # fmt: skip
+    shared = study(*settings, "participation.min_sites=4", "privacy.patients_per_step=16")
+    found = {patients: terms_for(shared, patients) for patients in (8, 16, 40, 300)}
+    assert {terms.noise_multiplier for terms in found.values()} == {found_noise(4.0, 1e-3, 1.0, 5)}
+    spent = [epsilon([terms.charge_of(5)], 1e-3) for terms in found.values()]
+    assert spent == sorted(spent, reverse=True) and 3.98 < spent[0] <= 4.0
+    alone = study(*settings, "participation.min_sites=1", "privacy.patients_per_step=16")
+    assert terms_for(alone, 300).noise_multiplier < found[300].noise_multiplier
 
 
 def test_neither_epsilon_nor_noise_is_refused() -> None:

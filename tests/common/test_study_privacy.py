@@ -9,6 +9,7 @@ SUMMED = (
     "training.local_steps=1",
     "training.optimizer=sgd",
     "strategy.weighting=uniform",
+    "privacy.delta=1e-3",
 )
 
 
@@ -26,6 +27,7 @@ def test_a_sum_of_single_plain_steps_may_share_the_noise() -> None:
         "strategy.weighting=examples",
         "privacy.adaptive_clip=true",
         "privacy.honest_sites=9",
+        "privacy.delta=0.0",
     ],
 )
 def test_what_would_make_shares_of_noise_worth_less_is_refused(setting: str) -> None:
@@ -38,3 +40,7 @@ def test_a_promise_without_noise_is_refused() -> None:
         load_study(settings=["privacy.mode=patient", "privacy.epsilon=0"])
     load_study(settings=["privacy.mode=patient", "privacy.epsilon=0", "privacy.noise_multiplier=1"])
     load_study(settings=["privacy.epsilon=0"])
+
+
+def test_noise_that_is_given_is_the_same_at_every_site() -> None:
+    load_study(settings=[*SUMMED, "privacy.delta=0.0", "privacy.noise_multiplier=1.5"])

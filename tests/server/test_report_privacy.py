@@ -148,6 +148,7 @@ def test_shared_noise_names_whom_it_relies_on(make_run: MakeRun) -> None:
     shared = (
         *PRIVATE, "privacy.placement=distributed", "training.local_steps=1", "training.optimizer=sgd",
         "strategy.weighting=uniform", "privacy.honest_sites=3", "participation.min_sites=3",
+        "privacy.delta=1e-2",
     )  # fmt: skip
     run = load_run(make_run(settings=shared))
     assert any("3 or more sites in each sum" in limit for limit in chapter(run).limits)

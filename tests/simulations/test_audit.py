@@ -84,7 +84,7 @@ def test_nothing_is_found_on_the_engine_as_it_is(tmp_path: Path, seed: int) -> N
     "settings",
     [
         ("privacy.adaptive_clip=true",),
-        ("privacy.placement=distributed", "privacy.honest_sites=2", "training.local_steps=1", "training.rounds=16", "training.optimizer=sgd", "strategy.weighting=uniform"),
+        ("privacy.placement=distributed", "privacy.honest_sites=2", "privacy.delta=1e-2", "training.local_steps=1", "training.rounds=16", "training.optimizer=sgd", "strategy.weighting=uniform"),
         ("privacy.augmentation_multiplicity=2", "training.optimizer=sgd"),
         ("strategy.name=scaffold", "training.optimizer=sgd"),
         ("privacy.patients_per_step=12",),

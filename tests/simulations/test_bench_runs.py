@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 
 from fedvox.common.errors import FedvoxError
+from fedvox.common.privacy.terms import terms_for
+from fedvox.common.study import load_study
+from fedvox.common.tasks.networks import build_network
 from fedvox.simulations.bench import adrenal, dp_quality, hippocampus
 from fedvox.simulations.bench.measure import fresh_process
 
@@ -73,4 +76,25 @@ def test_what_privacy_costs_is_told_for_both_placements() -> None:
     outcome = dp_quality.outcome_of(found)
     assert [round(headline.value, 4) for headline in outcome.headlines] == [0.75, 0.975]
     assert [headline.reached for headline in outcome.headlines] == [False, True]
-    assert outcome.rows[0] == ("without privacy", "0.8000", "inf")
+    assert outcome.rows[0] == ("without privacy", "0.8000", "1.000", "inf")
+    assert outcome.rows[1] == ("local noise", "0.6000", "0.750", "7.99")
+
+
+@pytest.mark.parametrize("arm", dp_quality.ARMS)
+def test_private_arms_train_the_first_levels_with_the_same_noise_at_every_site(arm: str) -> None:
+    classes = 'task.classes=["background", "Anterior", "Posterior"]'
+    settings = [*dp_quality.MODEL, *dp_quality.ARMS[arm], "data.patch=[32, 48, 32]", classes]
+    study = load_study(settings=settings)
+    trained = {n: p for n, p in build_network(study).named_parameters() if p.requires_grad}
+    numbers = sum(weight.numel() for weight in trained.values())
+    assert study.training.rounds == 60
+    if arm == "without privacy":
+        assert numbers == 35_605 and study.privacy.mode == "none"
+        return
+    assert numbers == 7_634 and study.privacy.epsilon == 8.0
+    layers = [name for name, weight in trained.items() if weight.ndim > 1]
+    assert len(layers) == 4
+    assert all(name.startswith(("model.0.", "model.1.submodule.0.")) for name in layers)
+    terms = {patients: terms_for(study, patients) for patients in (10, 15, 35, 60)}
+    assert {one.sample_rate for one in terms.values()} == {1.0}
+    assert len({one.noise_multiplier for one in terms.values()}) == 1

@@ -43,6 +43,14 @@ def owns_trainable(module: nn.Module) -> bool:
     return any(weight.requires_grad for weight in module.parameters(recurse=False))
 
 
+def keeps_its_result(module: nn.Module) -> bool:
+    """Whether it is an instance norm that the layers engine runs in its own way."""
+    if type(module) not in (nn.InstanceNorm2d, nn.InstanceNorm3d):
+        return False
+    layer = cast(nn.InstanceNorm3d, module)
+    return layer.weight is None and layer.running_mean is None
+
+
 def kernel_of(module: nn.Module) -> Kernel:
     """How a contracted layer's kernel walks over its large map."""
     if isinstance(module, nn.Linear):

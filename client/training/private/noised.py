@@ -59,14 +59,14 @@ def _parts(summed: Tensor, weights: Weights) -> Iterable[tuple[str, Tensor]]:
         first += weight.numel()
 
 
-def noisy_mean(summed: Tensor, noise: Noise, deviation: float, expected: float) -> Added:
-    """Adds normal noise to a sum [numbers] and divides by the patients expected, in place.
+def noisy_mean(summed: Tensor, noise: Noise, deviation: float, divisor: float) -> Added:
+    """Adds normal noise to a sum [numbers] and divides it, in place.
 
     Every part has a stream of its own: how many threads there are does not change a bit.
     """
     parts = torch.split(summed, PART)
     streams = [noise.branch() for _ in parts]
-    work = partial(_noisy_mean, deviation=deviation, expected=expected)
+    work = partial(_noisy_mean, deviation=deviation, divisor=divisor)
     threads = min(torch.get_num_threads(), len(parts))
     if threads == 1:
         seen = list(map(work, parts, streams))
@@ -78,7 +78,7 @@ def noisy_mean(summed: Tensor, noise: Noise, deviation: float, expected: float) 
 
 
 @torch.no_grad()
-def _noisy_mean(part: Tensor, noise: Noise, deviation: float, expected: float) -> Tensor:
+def _noisy_mean(part: Tensor, noise: Noise, deviation: float, divisor: float) -> Tensor:
     """[2, blocks] norms of the sum before and of what the noise changed in it."""
     drawn = noise.gaussian(len(part)).to(part.device)
     norms = []
@@ -86,5 +86,5 @@ def _noisy_mean(part: Tensor, noise: Noise, deviation: float, expected: float) -
         # In double precision, so that rounding tells nothing of either summand.
         noisy = own.mul_(deviation).add_(block).float()
         norms += [torch.linalg.vector_norm(one) for one in (block, noisy - block)]
-        torch.div(noisy, expected, out=block)
+        torch.div(noisy, divisor, out=block)
     return torch.stack(norms).view(-1, 2).T

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fedvox.client.training.private.normed import standard_of
+
 _LEAST_SLOPE = 2.0**-6
 """Below it too little of an image's negative part is left in the result to tell it from there."""
 
@@ -19,7 +21,14 @@ _LEAST_SLOPE = 2.0**-6
 def prelu(image: Tensor, slope: Tensor, slopes: Tensor) -> Tensor:
     """PReLU by `slope`; `slopes` [samples] are copies of it that receive the gradients."""
     result: Tensor = _PReLU.apply(image, slope, slopes)  # type: ignore[no-untyped-call]
+    standard = standard_of(image)
+    if standard is not None and _tells_its_image(slope):
+        standard.is_behind(result.detach(), float(slope))
     return result
+
+
+def _tells_its_image(slope: Tensor) -> bool:
+    return float(slope) >= _LEAST_SLOPE
 
 
 class _PReLU(torch.autograd.Function):
@@ -28,7 +37,7 @@ class _PReLU(torch.autograd.Function):
         """As torch does it."""
         result = functional.prelu(image, slope)
         # The layer behind keeps the result in any case: from it the image is known as well.
-        ctx.of_result = float(slope) >= _LEAST_SLOPE
+        ctx.of_result = _tells_its_image(slope)
         ctx.save_for_backward(result if ctx.of_result else image, slope)
         return result
 

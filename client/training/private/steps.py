@@ -25,7 +25,7 @@ from fedvox.common.privacy.adaptive_clip import (
     split_of_step,
 )
 from fedvox.common.privacy.bucket import bucketed
-from fedvox.common.privacy.terms import Terms
+from fedvox.common.privacy.terms import Terms, divisor_for
 from fedvox.common.study import Study
 from fedvox.common.tasks.task import Task
 
@@ -112,7 +112,8 @@ class PrivateSteps:
         if summed is None:
             summed = in_one(nothing(self.model, self.device.torch_device).sums, weights)
         deviation = split.gradient * self.clip_norm
-        added = noisy_mean(summed, self.noise, deviation, self._expected())
+        divisor = divisor_for(self.study, self.terms, bucketed(len(self.people)))
+        added = noisy_mean(summed, self.noise, deviation, divisor)
         self.measured.step(
             len(drawn), added.clean_norm, added.noise_norm, len(summed), self.clip_norm
         )

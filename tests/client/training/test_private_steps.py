@@ -19,7 +19,8 @@ from fedvox.client.training.private.noise import Noise
 from fedvox.client.training.private.steps import PrivateSteps, private_steps
 from fedvox.client.training.schedule import stretch_of_round
 from fedvox.common.errors import Refusal, SiteError
-from fedvox.common.privacy.terms import Terms
+from fedvox.common.privacy.bucket import bucketed
+from fedvox.common.privacy.terms import Terms, patients_per_step
 from fedvox.common.study import Study
 from fedvox.common.tasks.task import initial_weights
 
@@ -75,8 +76,25 @@ def test_without_anybody_drawn_the_step_is_noise_of_the_charged_size(store: Stor
 def test_a_share_of_the_noise_is_added_where_sites_share_it(store: Store) -> None:
     terms = replace(TERMS, sample_rate=1e-9, noise_multiplier=2.0, honest_sites=4)
     steps = steps_for(private(), store, terms)
-    numbers = after_one(steps).double() * steps._expected()
+    numbers = after_one(steps).double() * patients_per_step(steps.study)
     assert float(numbers.std()) == pytest.approx(1.0 * terms.clip_norm, rel=0.1)
+
+
+@pytest.mark.parametrize("people", [PEOPLE[:1], PEOPLE, PEOPLE * 4], ids=len)
+def test_no_patient_outweighs_the_noise_that_the_other_sites_add(
+    store: Store, people: Sequence[Sequence[str]]
+) -> None:
+    """In the plain mean of four sites every share and every patient counts the same."""
+    study = private("privacy.patients_per_step=3")
+    rate = min(1.0, 3 / bucketed(len(people)))
+    silent = replace(TERMS, sample_rate=1e-9, noise_multiplier=2.0, honest_sites=4)
+    share = after_one(steps_for(study, store, silent, people)).double()
+    assert float(share.std()) == pytest.approx(TERMS.clip_norm / 3, rel=0.1)
+    clean = replace(TERMS, sample_rate=rate, noise_multiplier=0.0, honest_sites=4)
+    steps = steps_for(study, store, clean, people)
+    moved = after_one(steps)
+    step = steps.measured.steps[0]
+    assert float(moved.norm()) == pytest.approx(step.clean_norm / 3, rel=1e-4, abs=1e-9)
 
 
 def test_noise_is_added_to_the_sum_of_the_drawn_patients_clipped_gradients(store: Store) -> None:

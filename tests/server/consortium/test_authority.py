@@ -61,10 +61,13 @@ def test_a_new_address_is_in_the_certificate_at_once(hub: Consortium) -> None:
 
 
 def test_an_issuing_certificate_that_ends_says_what_to_do(hub: Consortium) -> None:
+    assert hub.authority.troubles() == []
     root = read_root(hub.home, hub.home / "authority/root.key")
     key = hub.authority.issuer().key.public_key()
     old = new_issuing("trial", key, root, utc_now() - timedelta(days=365 * 5))
     (hub.home / "authority/issuing.pem").write_bytes(pem_of([old]))
+    (told,) = hub.authority.troubles()
+    assert "the issuing certificate ends on" in told and "consortium rotate" in told
     with pytest.raises(IdentityError, match="consortium rotate"):
         hub.authority.issuer()
 
