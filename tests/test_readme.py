@@ -114,7 +114,9 @@ def test_readme(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDVOX_CACHE", str(tmp_path / "cache"))
     small_msd_folder(tmp_path / "Task04_Hippocampus")
-    dicom_series.write(tmp_path / "export", dicom_series.datasets(dicom_series.Series()))
+    for number in range(6):
+        series = dicom_series.Series(rows=12 + number, number=number + 1, patient=f"PAT-{number}")
+        dicom_series.write(tmp_path / "export" / str(number), dicom_series.datasets(series))
     commands = shown_commands()
     assert len(commands) >= 30
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """What this site allows: show it, try a study against it, sign it.
 
-fedvox site policy init             write policy.toml with every rule and its default
+fedvox site policy init             write policy.toml with every rule and its default, or --set
 fedvox site policy show             the rules, and whether the signature holds
 fedvox site policy test STUDY.toml  each rule, its verdict and the reason; nothing is run
 fedvox site policy sign             sign policy.toml with the site's key; unsigned, nothing runs
@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command = commands.add_parser(name, help=text, description=text)
         add_home(command)
         command.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "init":
+            command.add_argument(
+                "--set", action="append", default=[], metavar="TABLE.KEY=VALUE",
+                help="a rule that is not to be the default, as in training.most_rounds=50",
+            )  # fmt: skip
         if name == "test":
             command.add_argument("study", type=Path, metavar="STUDY.toml")
             command.add_argument(
@@ -58,7 +63,7 @@ def _init(args: argparse.Namespace) -> int:
     path = policy_file(home_of(args))
     if path.exists():
         raise InputError(f"{path}: is there already; edit it, then `fedvox site policy sign`")
-    write_text_atomic(path, template())
+    write_text_atomic(path, template(args.set))
     said = f"{path}: written; nothing runs until it is signed: `fedvox site policy sign`"
     print(json.dumps({"policy": str(path), "signed": False}) if args.json else said)
     return 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from fedvox.client.policy.rules import Policy
 from fedvox.common.errors import InputError, nearest
-from fedvox.common.study.load import toml_value
+from fedvox.common.study.load import apply_setting, toml_value
 
 
 class PolicyError(InputError):
@@ -24,6 +25,10 @@ def parse_policy(text: str, where: str = "policy.toml") -> Policy:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{where}: not valid TOML: {error}") from None
+    return _policy(tables, text, where)
+
+
+def _policy(tables: dict[str, Any], text: str, where: str) -> Policy:
     try:
         return Policy.model_validate_json(json.dumps(tables, default=str))
     except ValidationError as error:
@@ -31,14 +36,18 @@ def parse_policy(text: str, where: str = "policy.toml") -> Policy:
         raise PolicyError("\n".join(lines)) from None
 
 
-def template() -> str:
-    """A policy file with every key, its default and what it means, as comments and values."""
+def template(settings: Sequence[str] = ()) -> str:
+    """A policy file with every key and what it means; values are defaults, but for `settings`."""
+    tables: dict[str, Any] = {}
+    for setting in settings:
+        apply_setting(tables, setting)
+    policy = _policy(tables, "", "--set")
     lines = [
         "# What this site allows. Every study is checked against all of it before an image is",
         "# opened, whoever approved it. After a change: fedvox site policy sign",
     ]
     for name in Policy.model_fields:
-        table = getattr(Policy(), name)
+        table = getattr(policy, name)
         lines += ["", f"[{name}]"]
         for key, field in type(table).model_fields.items():
             lines += [f"# {line.strip()}" for line in (field.description or "").splitlines()]

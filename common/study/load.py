@@ -44,7 +44,7 @@ def parse_study(
         raise StudyError(f"{where}: not valid TOML: {error}") from None
     tables = merge_tables(deepcopy(dict(defaults or {})), written)
     for setting in settings:
-        _apply(tables, setting)
+        apply_setting(tables, setting)
     tables = with_presets(tables)
     try:
         return Study.model_validate_json(json.dumps(tables, default=str))
@@ -95,7 +95,8 @@ def _read(path: Path) -> str:
         raise StudyError(f"{path}: cannot be read: {error}") from None
 
 
-def _apply(tables: dict[str, Any], setting: str) -> None:
+def apply_setting(tables: dict[str, Any], setting: str) -> None:
+    """Puts SECTION.KEY=VALUE, as given with --set, into tables as TOML gives them."""
     key, equals, raw = setting.partition("=")
     path = key.strip().split(".")
     if not equals or len(path) < 2 or not all(path):

@@ -9,7 +9,9 @@ from small import tiny
 from trainers import give_identity
 
 from fedvox.client.policy.approvals import Approvals
+from fedvox.client.policy.load import parse_policy
 from fedvox.client.policy.progress import Now, note_answer, write_now
+from fedvox.client.policy.rules import Policy
 from fedvox.common.audit.log import read_log
 from fedvox.common.identity.credentials import Credentials
 from fedvox.common.identity.keys import verify
@@ -124,3 +126,13 @@ def test_now_says_what_runs_only_while_it_does(home: Path) -> None:
     assert "waiting for a person: phantom" in said.out
     told = last_json(fedvox("site", "now", "--home", home, "--json").out)
     assert (told["running"], told["now"], told["waiting"]) == (False, None, ["phantom"])
+
+
+def test_rules_may_be_given_at_once(tmp_path: Path) -> None:
+    rules = ("--set", "training.most_rounds=50", "--set", "cohort.release=counts")
+    wrong = fedvox("site", "policy", "init", "--home", tmp_path, "--set", "training.most_round=5")
+    assert wrong.status == 2 and "most_rounds" in wrong.err, "the nearest name is told"
+    assert fedvox("site", "policy", "init", "--home", tmp_path, *rules).status == 0
+    written = parse_policy((tmp_path / "policy.toml").read_text())
+    assert (written.training.most_rounds, written.cohort.release) == (50, "counts")
+    assert written.training.most_local_steps == Policy().training.most_local_steps
