@@ -10,11 +10,14 @@ import pytest
 from command import Said, cached_in, fedvox
 from enrolment import consortium as new_consortium
 from enrolment import free_port, serving
+from trainers import give_identity
 
 from fedvox.client.check import network
 from fedvox.client.check.calling import Call
 from fedvox.client.check.finding import Level, look_at
 from fedvox.client.check.visit import Visit
+from fedvox.client.contract.heads import LinkSaid
+from fedvox.client.policy.link_state import write_link
 from fedvox.client.settings import SiteSettings
 from fedvox.common.identity.certificates import utc_now
 from fedvox.common.identity.kit import Kit
@@ -170,3 +173,26 @@ def test_a_clock_before_the_certificates(
     visit = Visit(running.home_of("north"))
     visit.__dict__["calls"] = ()
     assert levels(visit)["network.clock"] is Level.RED
+
+
+def test_the_link_vouches_for_the_way_while_it_is_connected(tmp_path: Path) -> None:
+    """As in a deployment, where the account of the images may not dial out."""
+    dead = SiteSettings("north", "trial", (f"127.0.0.1:{free_port()}",))
+    dead.save(tmp_path)
+    give_identity(tmp_path)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    ways = ("network.tcp", "network.tls")
+
+    def found() -> dict[str, Level]:
+        checks = [check for check in network.CHECKS if check.name in ways]
+        return {line.name: line.finding.level for line in look_at(Visit(tmp_path), checks)}
+
+    assert set(found().values()) == {Level.RED}
+    write_link(tmp_path, LinkSaid(connected=False, problem="timed out"))
+    assert set(found().values()) == {Level.RED}
+    write_link(tmp_path, LinkSaid(connected=True))
+    assert set(found().values()) == {Level.GREEN}
+    link = json.loads((tmp_path / "run/link.json").read_text())
+    link["heard"] = (utc_now() - timedelta(minutes=5)).isoformat()
+    (tmp_path / "run/link.json").write_text(json.dumps(link))
+    assert set(found().values()) == {Level.RED}, "it has been silent for too long"
