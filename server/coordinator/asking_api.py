@@ -80,9 +80,10 @@ class Coordinator:
                 _require_success(answer)
                 yield answer
         except (httpx.TransportError, FileNotFoundError):
+            home = str(self._socket).removesuffix(f"/{SOCKET}")
             raise NobodyThere(
-                f"{self._socket}: no coordinator answers there; start it with `fedvox coordinator "
-                "start DIR`"
+                f"{home}: no coordinator answers there; start it with `fedvox coordinator start "
+                f"{home if home != str(self._socket) else 'DIR'}`"
             ) from None
         except PermissionError:
             raise InputError(

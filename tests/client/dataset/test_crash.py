@@ -112,7 +112,8 @@ def test_a_full_disk_loses_nothing_and_is_told(export: Path, expected: str, tmp_
         subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
         outcome = ingested(export, home)
         assert outcome["fingerprint"] == expected
-        assert int(str(outcome["unchanged"])) > 0
+        # How many were recorded before the disk was full is a matter of luck; none is lost.
+        assert int(str(outcome["unchanged"])) + int(str(outcome["ingested"])) == 12
         assert Dataset.open(home, "d").damaged() == []
 
 
