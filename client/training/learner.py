@@ -95,7 +95,7 @@ class Learner:
             batch = self._anything(max(2, min(_TRIED, patients_per_step(self.study))))
             plan = plan_by_timing(self.model, loss, self.autocast, *batch)
         else:
-            plan = plan_by_shape(self.model, images[:1])
+            plan = plan_by_shape(self.model)
         return make_engine(plan, self.model, loss, self.autocast)
 
     def _anything(self, count: int) -> tuple[Tensor, Tensor]:

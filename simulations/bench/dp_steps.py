@@ -118,7 +118,7 @@ def private(setting: Setting) -> Step:
 
 
 def _clipped_sum(one: Trainee) -> Callable[[], ClippedSum]:
-    plan = plan_by_shape(one.model, one.images[:1])
+    plan = plan_by_shape(one.model)
     if one.images.device.type == "cuda":  # where the default ways were not measured
         plan = plan_by_timing(one.model, one.task.loss, one.autocast, one.images, one.labels)
     engine = make_engine(plan, one.model, one.task.loss, one.autocast)

@@ -117,4 +117,6 @@ def complete(model: nn.Module, sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def sample_losses(loss: Loss, output: Tensor, labels: Tensor) -> Tensor:
     """[samples] the loss of each sample by itself, so that no loss can mix patients."""
-    return torch.stack([loss(*one) for one in zip(output.split(1), labels.split(1), strict=True)])
+    return torch.stack(
+        [loss(*one) for one in zip(torch.split(output, 1), torch.split(labels, 1), strict=True)]
+    )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedvox.client.training.private.contraction import Kernel
+from fedvox.client.training.private.normed import instance_norm
 from fedvox.client.training.private.prelu import prelu
 from fedvox.common.tasks.standardise import Standardised2d, Standardised3d
 
@@ -43,14 +44,6 @@ def owns_trainable(module: nn.Module) -> bool:
     return any(weight.requires_grad for weight in module.parameters(recurse=False))
 
 
-def keeps_its_result(module: nn.Module) -> bool:
-    """Whether it is an instance norm that the layers engine runs in its own way."""
-    if type(module) not in (nn.InstanceNorm2d, nn.InstanceNorm3d):
-        return False
-    layer = cast(nn.InstanceNorm3d, module)
-    return layer.weight is None and layer.running_mean is None
-
-
 def kernel_of(module: nn.Module) -> Kernel:
     """How a contracted layer's kernel walks over its large map."""
     if isinstance(module, nn.Linear):
@@ -63,8 +56,10 @@ def kernel_of(module: nn.Module) -> Kernel:
 def _instance_norm(module: nn.Module, image: Tensor, expand: Expand) -> Tensor:
     """As torch does it: batch norm of the batch folded into the channels."""
     layer = cast(nn.InstanceNorm3d, module)
-    folded = image.reshape(1, -1, *image.shape[2:])
     weight, bias = _flat(expand("weight")), _flat(expand("bias"))
+    if weight is not None and bias is not None and image.device.type == "cpu":
+        return instance_norm(image, weight, bias, layer.eps)
+    folded = image.reshape(1, -1, *image.shape[2:])
     normed = functional.batch_norm(folded, None, None, weight, bias, True, 0.0, layer.eps)
     return normed.view(image.shape)
 

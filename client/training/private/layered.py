@@ -57,7 +57,7 @@ def _losses(loss: Loss, output: Tensor, labels: Tensor, shares: Tensor) -> tuple
     What the loss lays out on its way is let go sample by sample.
     """
     losses, gradient = torch.zeros_like(shares), torch.zeros_like(output)
-    maps = zip(output.detach().split(1), labels.split(1), strict=True)
+    maps = zip(torch.split(output.detach(), 1), torch.split(labels, 1), strict=True)
     for at, (image, label) in enumerate(maps):
         value = loss(image.requires_grad_(), label) * shares[at]
         losses[at] = value.detach()

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from torch import Tensor
 
-from fedvox.client.training.private.ziggurat import decide, first_try
+from fedvox.client.training.private.ziggurat import (
+    BLOCK,
+    Floats,
+    Places,
+    Words,
+    decide,
+    desk,
+    first_try,
+)
 
 _UNIT = 2.0**-53
-_KEY_WORDS = 4
-BLOCK = 1 << 15
-"""Numbers drawn at once: they fit into a processor's cache, and torch does not yet share out work
-on so few. Threads would wait for each other ten times a block, and long where a core is busy."""
-
+_KEY_BYTES = 32
 _ZEROS = memoryview(bytes(8 * BLOCK))
-
-Floats = npt.NDArray[np.float64]
-Bytes = npt.NDArray[np.uint8]
 
 
 class Noise:
@@ -38,44 +38,43 @@ class Noise:
 
     def __init__(self, key: bytes) -> None:
         self._stream: CipherContext = Cipher(AES(key), CTR(bytes(16))).encryptor()
-        # The cipher wants room for one of its own blocks more than it writes.
-        self._words = np.empty(8 * BLOCK + 15, np.uint8)
 
     def __reduce__(self) -> str:
         raise TypeError("noise is never written down: who has its key can take it away again")
 
     def branch(self) -> Self:
         """A stream of its own, for another thread; its key is drawn from this one."""
-        return type(self)(self._drawn(_KEY_WORDS)[: 8 * _KEY_WORDS].tobytes())
+        return type(self)(self._stream.update(bytes(_KEY_BYTES)))
 
     def uniform(self, count: int) -> Floats:
         """Numbers in [0, 1), of 53 random bits each."""
         out = np.empty(count)
-        for first in range(0, count, BLOCK):
-            block = out[first : first + BLOCK]
-            words = np.frombuffer(self._drawn(len(block)), dtype=np.uint64, count=len(block))
+        for first, words in self._drawn(count):
             # A double holds no more than 53 of the 64 bits.
-            np.multiply(words >> np.uint64(11), _UNIT, out=block)
+            block = words.view(np.uint64) >> np.uint64(11)
+            np.multiply(block, _UNIT, out=out[first : first + len(words)])
         return out
 
     def gaussian(self, count: int) -> Tensor:
         """[count] standard normal numbers in double precision."""
-        out = torch.empty(count, dtype=torch.float64)
-        places, layers = [], []
-        for first in range(0, count, BLOCK):
-            block = out[first : first + BLOCK]
-            words = torch.frombuffer(self._drawn(len(block)), dtype=torch.int64, count=len(block))
-            open_at, layer = first_try(words, block)
+        out = np.empty(count)
+        places: list[Places] = []
+        layers: list[Places] = []
+        for first, words in self._drawn(count):
+            open_at, layer = first_try(words, out[first : first + len(words)])
             places.append(open_at + first)
             layers.append(layer)
         if count:
-            decide(out.numpy(), np.concatenate(places), np.concatenate(layers), self.uniform)
-        return out
+            decide(out, np.concatenate(places), np.concatenate(layers), self.uniform)
+        return torch.from_numpy(out)
 
-    def _drawn(self, count: int) -> Bytes:
-        """The next words of the stream; they stand there until more are drawn."""
-        self._stream.update_into(_ZEROS[: 8 * count], self._words)
-        return self._words
+    def _drawn(self, count: int) -> Iterator[tuple[int, Words]]:
+        """The next words of the stream, block by block, each in the room of the one before."""
+        room = desk().words
+        for first in range(0, count, BLOCK):
+            size = 8 * min(BLOCK, count - first)
+            self._stream.update_into(_ZEROS[:size], room)
+            yield first, np.frombuffer(room, dtype=np.int64, count=size // 8)
 
 
 NoiseFor = Callable[[str, int, str], Noise]
@@ -84,7 +83,7 @@ NoiseFor = Callable[[str, int, str], Noise]
 
 def system_noise(study_sha256: str, round_number: int, weights_sha256: str) -> Noise:
     """Noise that nobody can draw again, whatever the work is."""
-    return Noise(os.urandom(32))
+    return Noise(os.urandom(_KEY_BYTES))
 
 
 def seeded_noise(seed: int, site: str) -> NoiseFor:

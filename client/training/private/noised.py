@@ -7,13 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fedvox.client.training.private.noise import BLOCK, Noise
+from fedvox.client.training.private.noise import Noise
 
-PART = 4 * BLOCK
+PART = 1 << 18
 """Numbers whose noise is a stream of its own. What is seldom is decided for all of them at once."""
+
+Singles = npt.NDArray[np.float32]
 
 Weights = Mapping[str, nn.Parameter]
 """The parameters that are trained, by name."""
@@ -59,32 +63,36 @@ def _parts(summed: Tensor, weights: Weights) -> Iterable[tuple[str, Tensor]]:
         first += weight.numel()
 
 
-def noisy_mean(summed: Tensor, noise: Noise, deviation: float, divisor: float) -> Added:
-    """Adds normal noise to a sum [numbers] and divides it, in place.
+def noisy_mean(summed: Tensor, noise: Noise, deviation: float, expected: float) -> Added:
+    """Adds normal noise to a sum [numbers] and divides by the patients expected, in place.
 
     Every part has a stream of its own: how many threads there are does not change a bit.
     """
-    parts = torch.split(summed, PART)
+    numbers = summed.cpu()
+    parts = [part.numpy() for part in torch.split(numbers, PART)]
     streams = [noise.branch() for _ in parts]
-    work = partial(_noisy_mean, deviation=deviation, divisor=divisor)
+    work = partial(_noisy_mean, deviation=deviation, expected=expected)
     threads = min(torch.get_num_threads(), len(parts))
     if threads == 1:
         seen = list(map(work, parts, streams))
     else:
         with ThreadPoolExecutor(threads, "noise") as pool:
             seen = list(pool.map(work, parts, streams))
-    clean, changed = torch.cat(seen, 1).double()
-    return Added(float(clean.norm()), float(changed.norm()))
+    summed.copy_(numbers)
+    clean, changed = np.sqrt(np.sum(seen, axis=0))
+    return Added(float(clean), float(changed))
 
 
-@torch.no_grad()
-def _noisy_mean(part: Tensor, noise: Noise, deviation: float, divisor: float) -> Tensor:
-    """[2, blocks] norms of the sum before and of what the noise changed in it."""
-    drawn = noise.gaussian(len(part)).to(part.device)
-    norms = []
-    for block, own in zip(torch.split(part, BLOCK), torch.split(drawn, BLOCK), strict=True):
+def _noisy_mean(
+    part: Singles, noise: Noise, deviation: float, expected: float
+) -> tuple[float, float]:
+    """Squared norms of the sum before and of what the noise changed in it."""
+    drawn = noise.gaussian(len(part)).numpy()
+    with np.errstate(all="ignore"):  # what is not finite shows in the norms
+        np.multiply(drawn, deviation, out=drawn)
         # In double precision, so that rounding tells nothing of either summand.
-        noisy = own.mul_(deviation).add_(block).float()
-        norms += [torch.linalg.vector_norm(one) for one in (block, noisy - block)]
-        torch.div(noisy, divisor, out=block)
-    return torch.stack(norms).view(-1, 2).T
+        noisy = np.add(drawn, part.astype(np.float64), out=drawn).astype(np.float32)
+        changed = noisy - part
+        seen = float(np.einsum("n,n", part, part)), float(np.einsum("n,n", changed, changed))
+        np.divide(noisy, np.float32(expected), out=part)
+    return seen

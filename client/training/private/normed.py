@@ -1,79 +1,92 @@
-"""Instance norm that needs nothing of its input once its result is known.
+"""Instance norm that need not keep its input where a PReLU comes behind it.
 
-Its backward pass is written with the standardised values, which are its result. And where the
-layer behind keeps a PReLU of them, they need not be kept at all: the PReLU is turned back.
+The layer behind the PReLU keeps the PReLU's result in any case, and with it the norm's result and
+so the standardised values are known, but for rounding: a quarter of what a U-Net would keep.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+_MOST_SHIFT = 16.0
+"""By how many of its weights a channel may be moved and still be known from where it went."""
+_LEAST_WEIGHT = 2.0**-20
 
-class Standard:
-    """Standardised values that a backward pass will ask for."""
 
-    def __init__(self, values: Tensor) -> None:
-        self._values = values
-        self._bend = 1.0
+@dataclass
+class Kept:
+    """What a norm's backward pass will start from."""
+
+    image: Tensor
+    """The norm's input; or the PReLU of its result."""
+    invertible: bool
+    slope: float = 0.0
+    """Of the PReLU, if it is that."""
 
     def is_behind(self, bent: Tensor, slope: float) -> None:
-        """Keeps their PReLU instead, which is kept by others anyway."""
-        self._values, self._bend = bent, 1.0 / slope
-
-    def values(self) -> Tensor:
-        """As they were, but for rounding."""
-        if self._bend == 1.0:
-            return self._values
-        return functional.leaky_relu(self._values, self._bend)
+        """Told that `bent` is the PReLU of the norm's result, and is kept by others anyway."""
+        if self.invertible:
+            self.image, self.slope = bent, slope
 
 
-def instance_norm(image: Tensor, eps: float) -> Tensor:
-    """Without weight and bias."""
-    if image.device.type != "cpu":
-        return functional.instance_norm(image, eps=eps)
-    result: Tensor = _InstanceNorm.apply(image, eps)  # type: ignore[no-untyped-call]
+def instance_norm(image: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """With `weight` and `bias` [samples * C], one copy of a layer's own for each sample."""
+    result: Tensor = _InstanceNorm.apply(image, weight, bias, eps)  # type: ignore[no-untyped-call]
     return result
 
 
-def standard_of(image: Tensor) -> Standard | None:
-    """Of a tensor that comes straight from `instance_norm`."""
-    standard: Standard | None = getattr(image.grad_fn, "standard", None)
-    return standard
+def kept_for(image: Tensor) -> Kept | None:
+    """What is kept for the backward pass of a tensor that comes straight from `instance_norm`."""
+    kept: Kept | None = getattr(image.grad_fn, "kept", None)
+    return kept
 
 
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, image: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         """As torch does it: batch norm of the batch folded into the channels."""
         folded = _folded(image)
-        values, _, ctx.scale = torch.native_batch_norm(
-            folded, None, None, None, None, True, 0.0, eps
+        normed, *ctx.seen = torch.native_batch_norm(
+            folded, weight, bias, None, None, True, 0.0, eps
         )
-        ctx.standard = Standard(values.view(image.shape))
-        return values.view(image.shape)
+        least = (bias.abs() / _MOST_SHIFT).clamp(min=_LEAST_WEIGHT)
+        ctx.kept, ctx.eps = Kept(folded, bool((weight.abs() >= least).all())), eps
+        ctx.save_for_backward(weight, bias)
+        # Not as a view: what comes behind may work in its place.
+        result: Tensor = torch.ops.aten._unsafe_view(normed, image.shape)
+        return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """That of values which were standard already, times what standardised them."""
-        values, scale = ctx.standard.values(), ctx.scale
-        del ctx.standard
-        gradient, _, _ = torch.ops.aten.native_batch_norm_backward(
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Torch's own, which takes the result for the input where that was not kept."""
+        weight, bias = ctx.saved_tensors
+        (mean, scale), kept = ctx.seen, ctx.kept
+        del ctx.kept
+        image = kept.image
+        if kept.slope:
+            # In its own room: all that followed are done with it, or would find it overwritten.
+            image = functional.leaky_relu(_folded(image), 1.0 / kept.slope, inplace=True)
+            # Standard are (input - mean) * scale as (result - bias) / weight; and torch will
+            # multiply the gradient by what it takes for scale times what it takes for weight.
+            weight, mean, scale = weight * weight * scale, bias, 1.0 / weight
+        of_image, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             _folded(gradients[0]),
-            _folded(values),
+            image,
+            weight,
+            None,
+            None,
+            mean,
             scale,
-            None,
-            None,
-            torch.zeros_like(scale),
-            torch.ones_like(scale),
             True,
-            0.0,
-            (True, False, False),
+            ctx.eps,
+            (True, True, True),
         )
-        return gradient.view(values.shape), None
+        return of_image.view(gradients[0].shape), of_weight, of_bias, None
 
 
 def _folded(image: Tensor) -> Tensor:

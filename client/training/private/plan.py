@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from fedvox.client.training.private.clipping import Autocast, GradientEngine, Loss
-from fedvox.client.training.private.contraction import WAYS, Kernel, Way, default_way
+from fedvox.client.training.private.contraction import WAYS, Kernel, Way
 from fedvox.client.training.private.known import (
     TRANSPOSED,
     contracted,
@@ -36,7 +34,8 @@ class Plan:
 
     engine: EngineName = "layers"
     ways: Mapping[str, Way] = field(default_factory=dict)
-    """By name of the layer; for the engine 'layers' alone."""
+    """By name of the layer, for the engine 'layers' alone; a layer that is not named goes the
+    default way of the shapes it meets."""
 
     def as_dict(self) -> dict[str, Any]:
         """{"engine": "layers", "layers": {"model.0.conv": "grouped"}}"""
@@ -67,13 +66,12 @@ def plan_from(record: Mapping[str, Any]) -> Plan:
     return Plan(cast(EngineName, engine), cast(dict[str, Way], ways))
 
 
-def plan_by_shape(model: nn.Module, image: Tensor) -> Plan:
-    """The same plan for the same network and the shape of `image` [1, C, *P], on any machine."""
-    if any(unknown_layers(model)):
-        return Plan("loop")
-    traces = trace(model, image)
-    ways = {name: default_way(one.kernel, one.small[1:]) for name, one in traces.items()}
-    return Plan("layers", ways)
+def plan_by_shape(model: nn.Module) -> Plan:
+    """The same plan for the same network on any machine: ways by the shapes that layers meet.
+
+    Nothing is run for it: it would be done before the first step, in more room than a step takes.
+    """
+    return Plan("loop" if any(unknown_layers(model)) else "layers")
 
 
 def make_engine(plan: Plan, model: nn.Module, loss: Loss, autocast: Autocast) -> GradientEngine:
@@ -93,23 +91,12 @@ def make_engine(plan: Plan, model: nn.Module, loss: Loss, autocast: Autocast) ->
     return LayersEngine(model, loss, autocast, plan.ways)
 
 
-def trace(model: nn.Module, image: Tensor, autocast: Autocast | None = None) -> dict[str, Traced]:
+def trace(model: nn.Module, image: Tensor, autocast: Autocast = nullcontext) -> dict[str, Traced]:
     """What reaches the layers with a weight when `image` [1, C, *P] passes the network."""
     found: dict[str, Traced] = {}
-    with _at_rest(model), _hooked(model, partial(_note, found)), torch.no_grad():
-        if autocast is None:
-            _run_without_numbers(model, image)
-        else:
-            with autocast():
-                model(image)
+    with _at_rest(model), _hooked(model, partial(_note, found)), torch.no_grad(), autocast():
+        model(image)
     return found
-
-
-def _run_without_numbers(model: nn.Module, image: Tensor) -> None:
-    """Shapes alone: torch's way with a single image takes half a gigabyte and a second for 96^3."""
-    tensors = dict(chain(model.named_parameters(), model.named_buffers()))
-    shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
-    functional_call(model, shapes, (image.to("meta"),))
 
 
 Note = Callable[[str, nn.Module, Tensor, Tensor], None]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedvox.client.training.private.normed import standard_of
+from fedvox.client.training.private.normed import kept_for
 
 _LEAST_SLOPE = 2.0**-6
 """Below it too little of an image's negative part is left in the result to tell it from there."""
@@ -21,9 +21,9 @@ _LEAST_SLOPE = 2.0**-6
 def prelu(image: Tensor, slope: Tensor, slopes: Tensor) -> Tensor:
     """PReLU by `slope`; `slopes` [samples] are copies of it that receive the gradients."""
     result: Tensor = _PReLU.apply(image, slope, slopes)  # type: ignore[no-untyped-call]
-    standard = standard_of(image)
-    if standard is not None and _tells_its_image(slope):
-        standard.is_behind(result.detach(), float(slope))
+    kept = kept_for(image)
+    if kept is not None and _tells_its_image(slope):
+        kept.is_behind(result.detach(), float(slope))
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,16 +19,12 @@ from fedvox.client.training.private.known import (
     STANDARDISED,
     TRANSPOSED,
     contracted,
-    keeps_its_result,
     kernel_of,
     owns_trainable,
 )
-from fedvox.client.training.private.normed import instance_norm
 from fedvox.client.training.private.owners import Owners
 from fedvox.client.training.private.standardised import through_standardising
 from fedvox.common.errors import FedvoxError
-
-Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -104,9 +100,7 @@ def recording(model: nn.Module, tape: Tape) -> Iterator[None]:
                 hook = partial(_passed, tape, layer, anchor)
                 stack.callback(layer.module.register_forward_hook(hook).remove)
             else:
-                stack.enter_context(_running(layer.module, _expanded(tape, layer)))
-        for module in filter(keeps_its_result, model.modules()):
-            stack.enter_context(_running(module, partial(instance_norm, eps=module.eps)))
+                stack.enter_context(_expanded(tape, layer))
         yield
 
 
@@ -131,20 +125,15 @@ def _frozen(model: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _expanded(tape: Tape, layer: _Layer) -> Forward:
-    """The forward pass of a layer with a copy of its parameters for each sample."""
-    run = EXPANDED[type(layer.module)]
+@contextmanager
+def _expanded(tape: Tape, layer: _Layer) -> Iterator[None]:
+    """Lets a layer run with a copy of its parameters for each sample."""
+    module, run = layer.module, EXPANDED[type(layer.module)]
 
     def forward(image: Tensor) -> Tensor:
         _require_batch(tape, layer, image)
-        return run(layer.module, image, partial(tape.copy, layer))
+        return run(module, image, partial(tape.copy, layer))
 
-    return forward
-
-
-@contextmanager
-def _running(module: nn.Module, forward: Forward) -> Iterator[None]:
-    """Has a module run another forward pass than its own."""
     before = module.__dict__.get("forward")
     module.forward = forward
     try:

@@ -42,7 +42,7 @@ def plan_by_timing(
 
     What it finds depends on the machine and on its load: write it down rather than find it again.
     """
-    best = plan_by_shape(model, images[:1])
+    best = plan_by_shape(model)
     if best.engine == "layers":
         traces = trace(model, images[:1], autocast)
         best = Plan("layers", fastest_ways(traces, len(images), images.device))

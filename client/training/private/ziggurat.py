@@ -13,6 +13,7 @@ precision would show, through the gaps between such numbers, what they were adde
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,14 +21,18 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 _LAYERS = 1024
 """Chosen by the lowest bits of a word, which a double has no room for."""
 _EDGE = 4.038849846109505
 """Of the lowest layer: with it the layers, each of one area, end at the bell's top."""
 
+BLOCK = 1 << 17
+"""Numbers worked out at once: few enough for the caches, and so many that threads, which hand on
+Python's lock after each operation, do not spend their time on that."""
+
 Floats = npt.NDArray[np.float64]
+Words = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]
 Uniform = Callable[[int], Floats]
 """So many numbers in [0, 1)."""
@@ -37,11 +42,11 @@ Uniform = Callable[[int], Floats]
 class Layers:
     """[layers] of the bell exp(-x^2 / 2), from the lowest to its top."""
 
-    steps: Tensor
+    steps: Floats
     """What a word is multiplied by: half the box's width over half of all words.
 
     The lowest box is longer than its part of the bell, by the tail's area."""
-    inner: Tensor
+    inner: Floats
     """Edge of the box above."""
     lower: Floats
     """Height of the box's lower side; that of the lowest is not asked for."""
@@ -60,22 +65,40 @@ def layers() -> Layers:
         edges.append(math.sqrt(-2.0 * math.log(_height(edges[-1]) + area / edges[-1])))
     outer, inner = np.array(edges), np.array([*edges[1:], 0.0])
     lower, upper = (np.exp(-0.5 * edge * edge) for edge in (outer, inner))
-    steps, kept = torch.from_numpy(outer * 2.0**-63), torch.from_numpy(inner)
-    return Layers(steps, kept, lower, upper, tail)
+    return Layers(outer * 2.0**-63, inner, lower, upper, tail)
 
 
 def _height(edge: float) -> float:
     return math.exp(-0.5 * edge * edge)
 
 
-def first_try(words: Tensor, out: Tensor) -> tuple[Places, Places]:
+class Desk(threading.local):
+    """Where a thread works out a block of numbers, so that nothing is laid out for each step."""
+
+    def __init__(self) -> None:
+        # The cipher wants room for one of its own blocks more than it writes.
+        self.words = bytearray(8 * BLOCK + 15)
+        self.layer = np.empty(BLOCK, np.int64)
+        self.bound, self.size = np.empty((2, BLOCK))
+        self.open = np.empty(BLOCK, np.bool)
+
+
+desk = cache(Desk)
+
+
+def first_try(words: Words, out: Floats) -> tuple[Places, Places]:
     """Numbers from words of 64 random bits, as many: where they are open yet, in which layers."""
-    bell = layers()
-    layer = words & (_LAYERS - 1)
-    torch.mul(words.double(), bell.steps.index_select(0, layer), out=out)
-    outside = np.greater_equal(out.abs().numpy(), bell.inner.index_select(0, layer).numpy())
-    places = np.flatnonzero(outside)
-    return places, layer.numpy()[places]
+    bell, own, here = layers(), desk(), slice(len(words))
+    layer, bound, size = own.layer[here], own.bound[here], own.size[here]
+    np.bitwise_and(words, _LAYERS - 1, out=layer)
+    # "clip": the other modes copy what they give once more.
+    np.take(bell.steps, layer, out=bound, mode="clip")
+    np.copyto(out, words)
+    np.multiply(out, bound, out=out)
+    np.take(bell.inner, layer, out=bound, mode="clip")
+    np.abs(out, out=size)
+    places = np.flatnonzero(np.greater_equal(size, bound, out=own.open[here]))
+    return places, layer[places]
 
 
 def decide(numbers: Floats, places: Places, layer: Places, uniform: Uniform) -> None:

@@ -1,5 +1,9 @@
 """The layers engine leaves the model as it was, refuses what it cannot follow, and does bf16."""
 
+import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
+
 import pytest
 import torch
 from patients import CLIP, product, small
@@ -34,6 +38,37 @@ def test_the_model_is_left_as_it_was_after_an_error() -> None:
         case.by(LayersEngine)
     assert all(one.requires_grad for one in case.model.parameters())
     assert not any(one._forward_hooks or "forward" in one.__dict__ for one in case.model.modules())
+
+
+def test_when_the_backward_pass_comes_output_and_loss_are_gone() -> None:
+    """They are as large as the image, and nothing asks for them again."""
+    case = small(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1)), 3)
+    gone: list[bool] = []
+    alive: list[weakref.ref[Tensor]] = []
+
+    def loss(output: Tensor, labels: Tensor) -> Tensor:
+        squares = (output - labels).square()
+        alive.append(weakref.ref(squares))
+        return squares.mean()
+
+    def forward_passed(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        alive.append(weakref.ref(output))
+
+    def came_back(gradient: Tensor) -> None:
+        gone.extend(one() is None for one in alive)
+
+    case.model[1].register_forward_hook(forward_passed)
+    case.model[0].register_forward_hook(lambda layer, args, out: listen(out, came_back))
+    engine = LayersEngine(case.model, loss, nullcontext)
+    engine.clipped_sum(case.images, case.labels, torch.arange(6), 6, CLIP)
+    assert gone == [True] * 7
+
+
+def listen(output: Tensor, hook: Callable[[Tensor], None]) -> Tensor:
+    """The output with a hook for its gradient."""
+    passed_on = output.clone() if output.requires_grad else output.clone().requires_grad_()
+    passed_on.register_hook(hook)  # type: ignore[no-untyped-call]
+    return passed_on
 
 
 class Overwriting(nn.Module):

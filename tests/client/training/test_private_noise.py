@@ -44,6 +44,21 @@ def test_noise_of_the_system_is_never_the_same_and_a_seeds_always_is() -> None:
         assert not np.array_equal(other.uniform(4), seeded(*work).uniform(4))
 
 
+def test_branches_are_streams_of_their_own_in_a_fixed_order() -> None:
+    one, two = Noise(KEY), Noise(KEY)
+    first = [one.branch().gaussian(1000).numpy() for _ in range(3)]
+    again = [branch.gaussian(1000).numpy() for branch in [two.branch() for _ in range(3)]]
+    np.testing.assert_array_equal(first, again)
+    own = one.gaussian(1000).numpy()
+    streams = np.array([*first, own, Noise(KEY).gaussian(1000).numpy()])
+    assert np.abs(np.corrcoef(streams)[~np.eye(5, dtype=bool)]).max() < 5 / np.sqrt(1000)
+    assert type(Louder(KEY).branch()) is Louder, "a test's noise would be lost on the way"
+
+
+class Louder(Noise):
+    """Twice the noise."""
+
+
 def test_noise_cannot_be_written_down() -> None:
     with pytest.raises(TypeError, match="never written down"):
         pickle.dumps(Noise(KEY))

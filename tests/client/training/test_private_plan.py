@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from fedvox.client.training.private.agreement import require_equal
 from fedvox.client.training.private.clipping import ClippedSum
-from fedvox.client.training.private.contraction import WAYS
+from fedvox.client.training.private.contraction import WAYS, default_way
 from fedvox.client.training.private.layered import LayersEngine
 from fedvox.client.training.private.plain import LoopEngine
 from fedvox.client.training.private.plan import Plan, make_engine, plan_by_shape, plan_from, trace
@@ -36,29 +36,35 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.randn(2, 1, 8, 8, 8), torch.randint(0, 2, (2, 1, 8, 8, 8))
 
 
-def test_the_plan_names_every_layer_with_a_weight_and_survives_json(task: Task) -> None:
+def test_the_plan_runs_nothing_and_survives_json(task: Task) -> None:
     model = task.build()
-    plan = plan_by_shape(model, batch()[0][:1])
+    model.register_forward_pre_hook(lambda layer, args: pytest.fail("the network was run"))
+    plan = plan_by_shape(model)
+    assert plan.engine == "layers"
+    assert plan_from(json.loads(json.dumps(plan.as_dict()))) == plan
+    assert isinstance(make_engine(plan, model, task.loss, nullcontext), LayersEngine)
+
+
+def test_the_trace_names_every_layer_with_a_weight(task: Task) -> None:
+    model = task.build()
     convolutions = {
         name
         for name, one in model.named_modules()
         if isinstance(one, nn.Conv3d | nn.ConvTranspose3d)
     }
-    assert plan.engine == "layers"
-    assert plan.ways.keys() == convolutions
-    assert plan_from(json.loads(json.dumps(plan.as_dict()))) == plan
-    assert isinstance(make_engine(plan, model, task.loss, nullcontext), LayersEngine)
+    assert trace(model, batch()[0][:1]).keys() == convolutions
 
 
-def test_the_plan_of_known_shapes() -> None:
+def test_the_default_ways_of_known_shapes() -> None:
     model = nn.Sequential(
         nn.Conv3d(1, 4, 3, padding=1),
         nn.Conv3d(4, 64, 16, stride=16),
         nn.Flatten(),
         nn.Linear(64, 5),
     )
-    plan = plan_by_shape(model, torch.zeros(1, 1, 16, 16, 16))
-    assert plan.ways == {"0": "halves", "1": "ghost", "3": "ghost"}
+    found = trace(model, torch.zeros(1, 1, 16, 16, 16))
+    ways = {name: default_way(one.kernel, one.small[1:]) for name, one in found.items()}
+    assert ways == {"0": "halves", "1": "ghost", "3": "ghost"}
 
 
 def test_tracing_draws_no_dropout_and_leaves_the_mode() -> None:
@@ -99,7 +105,7 @@ def parametrized() -> nn.Module:
 @pytest.mark.parametrize("layer", [Scaled(), Doubled(3, 3), parametrized(), nn.Bilinear(3, 3, 3)])
 def test_what_is_not_known_is_done_by_the_loop(layer: nn.Module) -> None:
     model = nn.Sequential(nn.Linear(3, 3), layer)
-    plan = plan_by_shape(model, torch.zeros(1, 3))
+    plan = plan_by_shape(model)
     assert plan == Plan("loop")
     loss = nn.functional.mse_loss
     assert isinstance(make_engine(plan, model, loss, nullcontext), LoopEngine)

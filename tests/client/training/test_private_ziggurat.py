@@ -1,6 +1,7 @@
 """The ziggurat layer by layer and branch by branch, and the bell that comes out of it."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from scipy import stats
 
-from fedvox.client.training.private.noise import BLOCK, Noise
-from fedvox.client.training.private.ziggurat import decide, first_try, layers
+from fedvox.client.training.private.noise import Noise
+from fedvox.client.training.private.ziggurat import BLOCK, decide, first_try, layers
 
 KEY = bytes(range(32))
 PLAIN = bytes(32)
@@ -42,10 +43,10 @@ def drawn(word: int, *uniform: float) -> float:
         assert count == len(uniform)
         return np.array(uniform)
 
-    out = torch.empty(1, dtype=torch.float64)
-    places, layer = first_try(torch.tensor([word]), out)
-    decide(out.numpy(), places, layer, given)
-    return float(out)
+    out = np.empty(1)
+    places, layer = first_try(np.array([word]), out)
+    decide(out, places, layer, given)
+    return float(out[0])
 
 
 def word(layer: int, place: float) -> int:
@@ -54,8 +55,7 @@ def word(layer: int, place: float) -> int:
 
 
 def edges() -> tuple[Floats, Floats]:
-    outer, inner = layers().steps.numpy() * 2.0**63, layers().inner.numpy()
-    return outer, inner
+    return layers().steps * 2.0**63, layers().inner
 
 
 def test_all_layers_have_one_area_and_fill_the_bell() -> None:
@@ -138,10 +138,26 @@ def test_neighbours_know_nothing_of_each_other_across_blocks() -> None:
 
 def test_numbers_are_finer_than_single_precision() -> None:
     """Else their sum with a gradient would have gaps that tell the gradient."""
-    numbers = Noise(KEY).gaussian(BLOCK)
+    numbers = Noise(KEY).gaussian(1 << 15)
     assert int((numbers.float().double() == numbers).sum()) < 5
     last_bits = numbers.numpy().view(np.uint64) & np.uint64(0xFFFF)
     assert stats.chisquare(np.bincount((last_bits >> np.uint64(8)).astype(int))).pvalue > 0.001
+
+
+def test_blocks_and_threads_leave_nothing_behind_in_each_other() -> None:
+    """A desk is used again: whatever lay on it before, the numbers are the same."""
+    whole = Noise(KEY).gaussian(2 * BLOCK + 5)
+    Noise(PLAIN).gaussian(BLOCK)
+    with ThreadPoolExecutor(3) as pool:
+        others = [pool.submit(lambda: Noise(KEY).gaussian(2 * BLOCK + 5)) for _ in range(6)]
+        assert all(torch.equal(other.result(), whole) for other in others)
+    words = keystream(KEY, 2 * BLOCK + 5).view(np.int64)
+    outer, inner = edges()
+    layer = words & (LAYERS - 1)
+    numbers = words * 2.0**-63 * outer[layer]
+    settled = np.abs(numbers) < inner[layer]
+    np.testing.assert_allclose(whole.numpy()[settled], numbers[settled], rtol=1e-15)
+    assert 0.99 < settled.mean() < 1
 
 
 def test_the_same_key_gives_the_same_bits() -> None:
